@@ -1,0 +1,187 @@
+//! The input of a tool: lines as they come, a stop signal, or nothing for a while.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    time::Duration,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{
+    line::{Line, LineReader},
+    stop::{Signal, Stop},
+};
+
+/// What [`Input::next`] gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A line.
+    Line(Line),
+    /// Nothing came within the time.
+    Idle,
+    /// The input has ended.
+    End,
+    /// A signal asks to stop. Lines that had been read were given before.
+    Stopped(Signal),
+}
+
+/// Lines of a descriptor that can be waited for together with a stop request.
+#[derive(Debug)]
+pub struct Input<R> {
+    lines: LineReader<R>,
+    stop: Stop,
+}
+
+/// Where the lines of a tool come from: a named file, or standard input.
+#[derive(Debug)]
+pub enum Source {
+    /// The process's standard input.
+    Stdin(io::Stdin),
+    /// A file.
+    File(File),
+}
+
+impl Source {
+    /// Opens a file for reading; a directory is refused here rather than at the first read.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the path.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        Ok(Self::File(file))
+    }
+
+    /// Standard input.
+    #[must_use]
+    pub fn stdin() -> Self {
+        Self::Stdin(io::stdin())
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            // Not through `Stdin`: its buffer would keep lines that poll(2) can't see.
+            Self::Stdin(stdin) => Ok(rustix::io::read(stdin.as_fd(), into)?),
+            Self::File(file) => file.read(into),
+        }
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stdin(stdin) => stdin.as_fd(),
+            Self::File(file) => file.as_fd(),
+        }
+    }
+}
+
+impl<R: Read + AsFd> Input<R> {
+    /// Lines of `reader` of at most `max_record` bytes, until `stop`.
+    pub fn new(reader: R, max_record: usize, stop: Stop) -> Self {
+        Self { lines: LineReader::new(reader, max_record), stop }
+    }
+
+    /// The next line; waits for it at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever reading says.
+    pub fn next(&mut self, timeout: Duration) -> io::Result<Next> {
+        loop {
+            if let Some(line) = self.lines.buffered() {
+                return Ok(Next::Line(line));
+            }
+            if let Some(signal) = self.stop.requested() {
+                return Ok(Next::Stopped(signal));
+            }
+            if !wait_readable(self.lines.get_ref().as_fd(), &self.stop, timeout)? {
+                return Ok(match self.stop.requested() {
+                    Some(signal) => Next::Stopped(signal),
+                    None => Next::Idle,
+                });
+            }
+            if !self.lines.fill()? {
+                return Ok(self.lines.buffered().map_or(Next::End, Next::Line));
+            }
+        }
+    }
+
+    /// Whether the next line is in memory already, so that asking for it costs no system call.
+    #[must_use]
+    pub fn has_buffered(&self) -> bool {
+        self.lines.has_buffered()
+    }
+
+    /// The lines beneath, for their counts.
+    #[must_use]
+    pub fn lines(&self) -> &LineReader<R> {
+        &self.lines
+    }
+
+    /// The request that ends this input early.
+    #[must_use]
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+}
+
+/// Waits until `fd` can be read (or has ended) or a stop is requested, at most `timeout`. `true` when
+/// it is `fd` and no stop was requested.
+///
+/// # Errors
+///
+/// What poll(2) says, but an interrupted call counts as a wait that is over.
+pub fn wait_readable(fd: BorrowedFd<'_>, stop: &Stop, timeout: Duration) -> io::Result<bool> {
+    let mut fds = [PollFd::new(&fd, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    let timeout = Timespec::try_from(timeout).ok();
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) => Ok(!fds[0].revents().is_empty() && fds[1].revents().is_empty()),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn input() -> (Input<io::PipeReader>, io::PipeWriter, Stop) {
+        let (reader, writer) = io::pipe().unwrap();
+        let stop = Stop::manual().unwrap();
+        (Input::new(reader, 100, stop.clone()), writer, stop)
+    }
+
+    #[test]
+    fn an_open_pipe_without_a_line_is_idle_and_a_closed_one_has_ended() {
+        let (mut input, mut writer, _) = input();
+        assert_eq!(input.next(Duration::ZERO).unwrap(), Next::Idle);
+        writer.write_all(b"a\nb").unwrap();
+        assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
+        assert_eq!(input.next(Duration::ZERO).unwrap(), Next::Idle);
+        drop(writer);
+        assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
+        assert_eq!(input.next(LONG).unwrap(), Next::End);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_after_the_lines_that_were_read() {
+        let (mut input, mut writer, stop) = input();
+        writer.write_all(b"a\nb\n").unwrap();
+        assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
+        stop.request(Signal::Interrupt);
+        assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
+        assert_eq!(input.next(LONG).unwrap(), Next::Stopped(Signal::Interrupt));
+    }
+}

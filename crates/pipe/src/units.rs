@@ -1,0 +1,105 @@
+//! Durations, sizes and rates as people type them: `250ms`, `64KiB`, `100/s`.
+
+use std::time::Duration;
+
+/// A duration: `250ms`, `5s`, `2m`, `1h`, `1h 30m`. A number without a unit is refused.
+///
+/// # Errors
+///
+/// A sentence for the person who typed it.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration such as 250ms, 5s, 2m or 1h"))
+}
+
+/// A size in bytes: `512`, `64KiB` (1,024 each), `1MB` (1,000,000).
+///
+/// # Errors
+///
+/// A sentence for the person who typed it.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    let wrong = || format!("'{text}' is not a size such as 512, 64KiB or 1MB");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: usize = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "kib" | "k" => 1 << 10,
+        "mb" => 1_000_000,
+        "mib" | "m" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "gib" | "g" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// Events per second: `100/s`, `0.5/s`, `30/m`, `10/h`, or a bare number, which is per second.
+///
+/// # Errors
+///
+/// A sentence for the person who typed it.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    let wrong = || format!("'{text}' is not a rate such as 100/s, 0.5/s or 30/m");
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let seconds = match unit.trim() {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    if number.is_finite() && number > 0.0 { Ok(number / seconds) } else { Err(wrong()) }
+}
+
+/// A count with its thousands apart: `1,234,567`.
+#[must_use]
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
+        assert!(parse_duration("5").is_err() && parse_duration("").is_err() && parse_duration("-1s").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, want) in [("512", 512), ("64KiB", 65536), ("1MB", 1_000_000), ("1 MiB", 1 << 20), ("0", 0)] {
+            assert_eq!(parse_size(text), Ok(want), "{text}");
+        }
+        for text in ["", "KB", "1.5MB", "1XB", "-1", "99999999999999999999", "99999999999GiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_per_second() {
+        assert_eq!(parse_rate("100/s"), Ok(100.0));
+        assert_eq!(parse_rate("30/m"), Ok(0.5));
+        assert_eq!(parse_rate("7"), Ok(7.0));
+        for text in ["0/s", "-1/s", "x/s", "1/d", "inf/s", "NaN"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        for (count, want) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(count), want);
+        }
+    }
+}

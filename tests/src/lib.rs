@@ -1,0 +1,1 @@
+//! Pipelines across the tools live in `tests/`; this library is empty.
