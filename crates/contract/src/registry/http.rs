@@ -1,0 +1,308 @@
+//! One request to the registry, on each address in turn and again until it is answered or its time
+//! is up, and what the answer means.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+use super::{RegistryError, Settings};
+use crate::excerpt::excerpt;
+
+/// What the API speaks.
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+/// Any registry's answer; some label theirs as plain JSON.
+const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
+/// The largest answer, in bytes.
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+/// How often all addresses are gone through.
+const ROUNDS: u32 = 4;
+/// The pause after the first round, doubled after each.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Http {
+    agent: Agent,
+    settings: Settings,
+    /// The address that answered last: it is asked first.
+    preferred: AtomicUsize,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Below the address, with its query.
+    pub(super) path: String,
+    /// Posted, if there is one.
+    pub(super) body: Option<String>,
+    /// For messages.
+    pub(super) asked: String,
+}
+
+/// How an attempt failed.
+enum Failure {
+    /// Another attempt may do better.
+    Passing(String),
+    Lasting(RegistryError),
+}
+
+impl Http {
+    pub(super) fn new(settings: Settings) -> Result<Http, RegistryError> {
+        if settings.addresses.is_empty() {
+            return Err(RegistryError::Settings(
+                "schema registry: no address was given".to_owned(),
+            ));
+        }
+        let roots = match &settings.ca_file {
+            Some(path) => RootCerts::from(authorities(path)?),
+            None => RootCerts::WebPki,
+        };
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            // A registry is next to its brokers, which no HTTP proxy leads to either.
+            .proxy(None)
+            .user_agent(concat!("tapline/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Http {
+            agent,
+            settings,
+            preferred: AtomicUsize::new(0),
+        })
+    }
+
+    pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, RegistryError> {
+        let addresses = &self.settings.addresses;
+        let deadline = Instant::now() + self.settings.timeout;
+        let mut last = vec![None; addresses.len()];
+        let mut attempts = 0;
+        let mut pause = FIRST_PAUSE;
+        let first = self.preferred.load(Ordering::Relaxed);
+        'rounds: for round in 0..ROUNDS {
+            if round > 0 {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left <= pause {
+                    break;
+                }
+                thread::sleep(pause);
+                pause *= 2;
+            }
+            for turn in 0..addresses.len() {
+                let index = (first + turn) % addresses.len();
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break 'rounds;
+                }
+                // One that hangs must leave the others their time.
+                let others = u32::try_from(addresses.len() - turn).unwrap_or(u32::MAX);
+                attempts += 1;
+                match self.attempt(index, request, left / others) {
+                    Ok(answer) => {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        return Ok(answer);
+                    }
+                    Err(Failure::Passing(reason)) => last[index] = Some(reason),
+                    Err(Failure::Lasting(error)) => return Err(error),
+                }
+            }
+        }
+        let reasons: Vec<_> = addresses
+            .iter()
+            .zip(last)
+            .filter_map(|(address, reason)| Some(format!("{address}: {}", reason?)))
+            .collect();
+        Err(RegistryError::Unavailable {
+            asked: request.asked.clone(),
+            attempts,
+            reasons: reasons.join("; "),
+        })
+    }
+
+    fn attempt<T: DeserializeOwned>(
+        &self,
+        index: usize,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<T, Failure> {
+        let asking = Asking {
+            address: self.settings.addresses[index].as_str(),
+            request,
+        };
+        let url = format!("{}{}", asking.address, request.path);
+        let authorization = self.settings.credentials.as_ref().map(|it| it.header());
+        let sent = match &request.body {
+            Some(body) => {
+                let mut call = self.agent.post(&url).header("Content-Type", CONTENT_TYPE);
+                if let Some(authorization) = authorization {
+                    call = call.header("Authorization", authorization);
+                }
+                call.header("Accept", ACCEPT)
+                    .config()
+                    .timeout_global(Some(timeout))
+                    .build()
+                    .send(body)
+            }
+            None => {
+                let mut call = self.agent.get(&url);
+                if let Some(authorization) = authorization {
+                    call = call.header("Authorization", authorization);
+                }
+                call.header("Accept", ACCEPT)
+                    .config()
+                    .timeout_global(Some(timeout))
+                    .build()
+                    .call()
+            }
+        };
+        let mut answer = sent.map_err(|error| asking.failure(&error))?;
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_vec()
+            .map_err(|error| asking.failure(&error))?;
+        asking.read(&answer, &body)
+    }
+}
+
+/// What the registry says when it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+    message: Option<String>,
+}
+
+/// An attempt under way, for its messages.
+struct Asking<'a> {
+    address: &'a str,
+    request: &'a Request,
+}
+
+impl Asking<'_> {
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: &Response<Body>,
+        body: &[u8],
+    ) -> Result<T, Failure> {
+        let status = answer.status();
+        let refusal: Option<Refusal> = serde_json::from_slice(body).ok();
+        if status.is_success() {
+            return serde_json::from_slice(body).map_err(|error| self.junk(answer, body, &error));
+        }
+        let code = refusal.as_ref().map(|refusal| refusal.error_code);
+        let message = match &refusal {
+            Some(refusal) => excerpt(
+                refusal.message.as_deref().unwrap_or("no reason given"),
+                2000,
+            ),
+            None => described(answer, body),
+        };
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            let status = status.as_u16();
+            return Err(Failure::Passing(format!("answered {status}: {message}")));
+        }
+        let (address, asked) = (self.address.to_owned(), self.request.asked.clone());
+        Err(Failure::Lasting(match (status.as_u16(), &refusal) {
+            (404, Some(_)) => RegistryError::NotFound {
+                address,
+                asked,
+                code,
+                message,
+            },
+            (409, _) => RegistryError::Incompatible {
+                address,
+                asked,
+                code,
+                message,
+            },
+            (404, None) => RegistryError::Answer {
+                address,
+                asked,
+                reason: format!(
+                    "answered 404, but not as a registry does: {message}; is the path right?"
+                ),
+            },
+            (status, _) => RegistryError::Refused {
+                address,
+                asked,
+                status,
+                code,
+                message,
+            },
+        }))
+    }
+
+    fn junk(&self, answer: &Response<Body>, body: &[u8], error: &serde_json::Error) -> Failure {
+        self.lasting(format!(
+            "what answers is no schema registry: {} ({})",
+            described(answer, body),
+            excerpt(error, 120)
+        ))
+    }
+
+    fn lasting(&self, reason: String) -> Failure {
+        Failure::Lasting(RegistryError::Answer {
+            address: self.address.to_owned(),
+            asked: self.request.asked.clone(),
+            reason,
+        })
+    }
+
+    /// Tells a connection that may come back from one that will stay wrong.
+    fn failure(&self, error: &ureq::Error) -> Failure {
+        match error {
+            ureq::Error::Io(io) if io.kind() != std::io::ErrorKind::InvalidData => {
+                Failure::Passing(excerpt(io, 200))
+            }
+            ureq::Error::Timeout(_) => Failure::Passing("no answer in time".to_owned()),
+            ureq::Error::HostNotFound => Failure::Passing("no such host".to_owned()),
+            ureq::Error::ConnectionFailed => Failure::Passing("no connection".to_owned()),
+            ureq::Error::Protocol(error) => self.lasting(format!(
+                "what answers doesn't speak HTTP: {}",
+                excerpt(error, 200)
+            )),
+            ureq::Error::RedirectFailed | ureq::Error::TooManyRedirects => self
+                .lasting("it redirects the request; give the address that it leads to".to_owned()),
+            error => self.lasting(excerpt(error, 300)),
+        }
+    }
+}
+
+/// `text/html, "<html>…"`: an answer that isn't a registry's.
+fn described(answer: &Response<Body>, body: &[u8]) -> String {
+    let kind = answer
+        .headers()
+        .get("content-type")
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or("no content type");
+    if body.is_empty() {
+        return format!("{kind}, an empty answer");
+    }
+    let start = String::from_utf8_lossy(&body[..body.len().min(400)]);
+    format!("{kind}, {:?}", excerpt(start.trim(), 80))
+}
+
+/// Reads the certificates of a PEM file.
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
+    let wrong = |reason: String| RegistryError::Settings(format!("{}: {reason}", path.display()));
+    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        match item.map_err(|error| wrong(format!("not a PEM file: {error}")))? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            _ => {}
+        }
+    }
+    if certificates.is_empty() {
+        return Err(wrong("no certificate in it (PEM)".to_owned()));
+    }
+    Ok(certificates)
+}

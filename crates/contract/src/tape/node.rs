@@ -1,0 +1,385 @@
+//! The tape as a JSON representation of the `jsonschema` crate, so that the validator walks it
+//! in place.
+
+use std::borrow::Cow;
+
+use jsonschema::JsonType;
+use jsonschema::json::{self, Array, Json, JsonNumber, NodeIdentity, Object};
+use serde_json::{Map, Value};
+
+use super::Entry;
+
+/// A filled tape and the text under it.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    pub(super) text: &'a str,
+    pub(super) entries: &'a [Entry],
+}
+
+impl<'a> Document<'a> {
+    /// The record's value.
+    pub(crate) fn root(&'a self) -> Node<'a> {
+        Node {
+            document: self,
+            index: 0,
+        }
+    }
+
+    fn entry(&self, index: u32) -> Entry {
+        self.entries[index as usize]
+    }
+
+    /// The index after the value at `index`.
+    fn after(&self, index: u32) -> u32 {
+        match self.entry(index) {
+            Entry::Array { next, .. } | Entry::Object { next, .. } => next,
+            _ => index + 1,
+        }
+    }
+
+    /// The name at `index`; names are never escaped on a tape.
+    fn name(&self, index: u32) -> &'a str {
+        match self.entry(index) {
+            Entry::String { start, end, .. } => &self.text[start as usize..end as usize],
+            _ => unreachable!("a member begins with its name"),
+        }
+    }
+}
+
+/// The representation.
+pub(crate) struct TapeJson;
+
+/// Room for one string entry.
+#[derive(Default)]
+pub(crate) struct NameBuffer(Option<Entry>);
+
+impl Json for TapeJson {
+    type Node<'a> = Node<'a>;
+    type PreparedKey = Box<str>;
+    type StringBuffer = NameBuffer;
+
+    // A lookup walks the members, so one pass over them is never dearer than a few lookups.
+    const KEYS_PER_LOOKUP: usize = 4;
+
+    fn prepare_key(key: &str) -> Box<str> {
+        key.into()
+    }
+
+    fn with_string_node<T>(
+        buffer: &mut NameBuffer,
+        string: &str,
+        f: impl FnOnce(Node<'_>) -> T,
+    ) -> T {
+        let entry = buffer.0.insert(Entry::String {
+            start: 0,
+            end: u32::try_from(string.len()).expect("a name is part of a record below 4 GiB"),
+            escaped: false,
+        });
+        f(Document {
+            text: string,
+            entries: std::slice::from_ref(entry),
+        }
+        .root())
+    }
+}
+
+/// A value on a tape.
+#[derive(Clone, Copy)]
+pub(crate) struct Node<'a> {
+    document: &'a Document<'a>,
+    index: u32,
+}
+
+impl<'a> Node<'a> {
+    fn entry(&self) -> Entry {
+        self.document.entry(self.index)
+    }
+
+    fn at(self, index: u32) -> Node<'a> {
+        Node {
+            document: self.document,
+            index,
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self.entry() {
+            Entry::Null => Value::Null,
+            Entry::Bool(boolean) => Value::Bool(boolean),
+            Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_) => {
+                let number = Number(self.entry());
+                Value::Number(number.to_number().into_owned())
+            }
+            Entry::String { .. } => Value::String(
+                json::Node::as_string(self)
+                    .expect("the entry is a string")
+                    .into_owned(),
+            ),
+            Entry::Array { len, .. } => {
+                Value::Array(Elements::of(*self, len).map(|item| item.value()).collect())
+            }
+            Entry::Object { len, .. } => Value::Object(
+                Members::of(*self, len)
+                    .map(|(name, member)| (name.to_owned(), member.value()))
+                    .collect::<Map<_, _>>(),
+            ),
+        }
+    }
+}
+
+impl<'a> json::Node<'a, TapeJson> for Node<'a> {
+    type Object = Container<'a>;
+    type Array = Container<'a>;
+    type Number = Number;
+
+    fn as_object(&self) -> Option<Container<'a>> {
+        match self.entry() {
+            Entry::Object { len, .. } => Some(Container { node: *self, len }),
+            _ => None,
+        }
+    }
+
+    fn as_array(&self) -> Option<Container<'a>> {
+        match self.entry() {
+            Entry::Array { len, .. } => Some(Container { node: *self, len }),
+            _ => None,
+        }
+    }
+
+    fn as_string(&self) -> Option<Cow<'a, str>> {
+        match self.entry() {
+            Entry::String {
+                start,
+                end,
+                escaped: false,
+            } => Some(Cow::Borrowed(
+                &self.document.text[start as usize..end as usize],
+            )),
+            // With its quotes.
+            Entry::String { start, end, .. } => Some(Cow::Owned(
+                serde_json::from_str(&self.document.text[start as usize - 1..=end as usize])
+                    .expect("the parser checked every escape"),
+            )),
+            _ => None,
+        }
+    }
+
+    fn as_number(&self) -> Option<Number> {
+        match self.entry() {
+            entry @ (Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_)) => {
+                Some(Number(entry))
+            }
+            _ => None,
+        }
+    }
+
+    fn as_boolean(&self) -> Option<bool> {
+        match self.entry() {
+            Entry::Bool(boolean) => Some(boolean),
+            _ => None,
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        self.entry() == Entry::Null
+    }
+
+    fn json_type(&self) -> JsonType {
+        match self.entry() {
+            Entry::Null => JsonType::Null,
+            Entry::Bool(_) => JsonType::Boolean,
+            Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_) => JsonType::Number,
+            Entry::String { .. } => JsonType::String,
+            Entry::Array { .. } => JsonType::Array,
+            Entry::Object { .. } => JsonType::Object,
+        }
+    }
+
+    fn equals_value(&self, expected: &Value) -> bool {
+        match (self.entry(), expected) {
+            (Entry::Null, Value::Null) => true,
+            (Entry::Bool(ours), Value::Bool(theirs)) => ours == *theirs,
+            (Entry::String { .. }, Value::String(theirs)) => {
+                self.as_string().is_some_and(|ours| ours == *theirs)
+            }
+            (
+                entry @ (Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_)),
+                Value::Number(theirs),
+            ) => json::cmp::equal_numbers(&Number(entry), theirs),
+            (Entry::Array { .. }, Value::Array(_)) | (Entry::Object { .. }, Value::Object(_)) => {
+                json::cmp::equal(&self.value(), expected)
+            }
+            _ => false,
+        }
+    }
+
+    fn to_value(&self) -> Cow<'a, Value> {
+        Cow::Owned(self.value())
+    }
+
+    fn identity(&self) -> Option<NodeIdentity> {
+        // The tape's address is the document's own while it is checked, the index the node's.
+        Some(NodeIdentity::tagged(
+            self.document.entries.as_ptr().addr(),
+            self.index,
+        ))
+    }
+}
+
+/// An object or array and how many members it has.
+#[derive(Clone, Copy)]
+pub(crate) struct Container<'a> {
+    node: Node<'a>,
+    len: u32,
+}
+
+impl<'a> Object<'a, TapeJson> for Container<'a> {
+    type Node = Node<'a>;
+    type MemberName = &'a str;
+    type MembersIter = Members<'a>;
+
+    fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    fn get(&self, key: &Box<str>) -> Option<Node<'a>> {
+        Members::of(self.node, self.len)
+            .find(|(name, _)| *name == &**key)
+            .map(|(_, value)| value)
+    }
+
+    fn members(&self) -> Members<'a> {
+        Members::of(self.node, self.len)
+    }
+}
+
+impl<'a> Array<'a, TapeJson> for Container<'a> {
+    type Node = Node<'a>;
+    type ElementsIter = Elements<'a>;
+
+    fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    fn elements(&self) -> Elements<'a> {
+        Elements::of(self.node, self.len)
+    }
+}
+
+/// The members of an object, in order.
+pub(crate) struct Members<'a> {
+    at: Node<'a>,
+    left: u32,
+}
+
+impl<'a> Members<'a> {
+    fn of(object: Node<'a>, len: u32) -> Self {
+        Members {
+            at: object.at(object.index + 1),
+            left: len,
+        }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a str, Node<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let document = self.at.document;
+        let value = self.at.at(self.at.index + 1);
+        let name = document.name(self.at.index);
+        self.at = value.at(document.after(value.index));
+        Some((name, value))
+    }
+}
+
+/// The elements of an array, in order.
+pub(crate) struct Elements<'a> {
+    at: Node<'a>,
+    left: u32,
+}
+
+impl<'a> Elements<'a> {
+    fn of(array: Node<'a>, len: u32) -> Self {
+        Elements {
+            at: array.at(array.index + 1),
+            left: len,
+        }
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Node<'a>;
+
+    fn next(&mut self) -> Option<Node<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let element = self.at;
+        self.at = element.at(element.document.after(element.index));
+        Some(element)
+    }
+}
+
+/// A number's entry, read as `serde_json::Number` would be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Number(Entry);
+
+impl JsonNumber for Number {
+    fn as_u64(&self) -> Option<u64> {
+        match self.0 {
+            Entry::Unsigned(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn as_i64(&self) -> Option<i64> {
+        match self.0 {
+            Entry::Unsigned(number) => i64::try_from(number).ok(),
+            Entry::Signed(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the contract of as_f64: the nearest double"
+    )]
+    fn as_f64(&self) -> Option<f64> {
+        match self.0 {
+            Entry::Unsigned(number) => Some(number as f64),
+            Entry::Signed(number) => Some(number as f64),
+            Entry::Float(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn as_str(&self) -> Cow<'_, str> {
+        Cow::Owned(self.to_number().to_string())
+    }
+
+    fn to_number(&self) -> Cow<'_, serde_json::Number> {
+        Cow::Owned(match self.0 {
+            Entry::Unsigned(number) => number.into(),
+            Entry::Signed(number) => number.into(),
+            Entry::Float(number) => {
+                serde_json::Number::from_f64(number).expect("the parser takes finite numbers only")
+            }
+            _ => unreachable!("made from a number's entry"),
+        })
+    }
+
+    fn is_integer(&self) -> bool {
+        match self.0 {
+            Entry::Float(number) => number.fract() == 0.0,
+            _ => true,
+        }
+    }
+
+    fn is_written_as_integer(&self) -> bool {
+        match self.0 {
+            // What a double past 2^63 was written as is not to be told: as serde_json's does it.
+            Entry::Float(_) => self.to_number().is_written_as_integer(),
+            _ => true,
+        }
+    }
+}
