@@ -84,7 +84,9 @@ impl<'a> Value<'a> {
             return Self::Binary(Cow::Borrowed(payload));
         };
         let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
-        let plain = !edge(payload.first()) && !edge(payload.last()) && memchr::memchr2(b'\n', b'\r', payload).is_none();
+        let plain = !edge(payload.first())
+            && !edge(payload.last())
+            && memchr::memchr2(b'\n', b'\r', payload).is_none();
         if plain && serde_json::from_slice::<IgnoredAny>(payload).is_ok() {
             return Self::Json(payload);
         }
@@ -110,7 +112,9 @@ pub enum EnvelopeError {
     #[error("{0}")]
     Json(String),
     /// None or several of the four forms of a value.
-    #[error("an envelope has exactly one of value, value_text, value_base64 and tombstone; this has {0}")]
+    #[error(
+        "an envelope has exactly one of value, value_text, value_base64 and tombstone; this has {0}"
+    )]
     Values(usize),
     /// Two forms of the key.
     #[error("an envelope has key or key_base64, not both")]
@@ -177,7 +181,9 @@ fn raw<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::E
 }
 
 fn from_base64(member: &'static str, text: &str) -> Result<Cow<'static, [u8]>, EnvelopeError> {
-    let bytes = BASE64_STANDARD.decode(text).map_err(|_| EnvelopeError::Base64(member))?;
+    let bytes = BASE64_STANDARD
+        .decode(text)
+        .map_err(|_| EnvelopeError::Base64(member))?;
     Ok(Cow::Owned(bytes))
 }
 
@@ -220,11 +226,14 @@ impl<'a> Envelope<'a> {
         if line.trim_ascii_start().first() == Some(&b'[') {
             return Err(EnvelopeError::Json("an array, not an envelope".to_owned()));
         }
-        let line: Line<'a> = serde_json::from_slice(line).map_err(|error| EnvelopeError::Json(describe(&error)))?;
+        let line: Line<'a> =
+            serde_json::from_slice(line).map_err(|error| EnvelopeError::Json(describe(&error)))?;
         let text = |text: Option<Text<'a>>| text.map(|text| text.0);
         let timestamp = match &line.timestamp {
             None => None,
-            Some(Text(time)) => Some(parse_time(time).ok_or_else(|| EnvelopeError::Timestamp(time.to_string()))?),
+            Some(Text(time)) => {
+                Some(parse_time(time).ok_or_else(|| EnvelopeError::Timestamp(time.to_string()))?)
+            }
         };
         let key = match (line.key, line.key_base64) {
             (Some(_), Some(_)) => return Err(EnvelopeError::Keys),
@@ -232,10 +241,21 @@ impl<'a> Envelope<'a> {
             (None, Some(key)) => Some(from_base64("key_base64", &key.0)?),
             (None, None) => None,
         };
-        let correlation_data =
-            line.correlation_data.map(|data| from_base64("correlation_data", &data.0)).transpose()?;
-        let headers = line.headers.into_iter().map(read_header).collect::<Result<_, _>>()?;
-        let value = read_value(line.value, line.value_text, line.value_base64, line.tombstone)?;
+        let correlation_data = line
+            .correlation_data
+            .map(|data| from_base64("correlation_data", &data.0))
+            .transpose()?;
+        let headers = line
+            .headers
+            .into_iter()
+            .map(read_header)
+            .collect::<Result<_, _>>()?;
+        let value = read_value(
+            line.value,
+            line.value_text,
+            line.value_base64,
+            line.tombstone,
+        )?;
         Ok(Self {
             seq: line.seq,
             source: text(line.source),
@@ -269,7 +289,11 @@ impl<'a> Envelope<'a> {
         if let Some(time) = self.timestamp.and_then(format_time) {
             text(out, "timestamp", Some(&time));
         }
-        match self.key.as_deref().map(|key| (key, std::str::from_utf8(key))) {
+        match self
+            .key
+            .as_deref()
+            .map(|key| (key, std::str::from_utf8(key)))
+        {
             None => {}
             Some((_, Ok(key))) => text(out, "key", Some(key)),
             Some((key, Err(_))) => base64(out, "key_base64", key),
@@ -293,7 +317,11 @@ impl<'a> Envelope<'a> {
         number(out, "payload_format", self.properties.payload_format);
         number(out, "message_expiry", self.properties.message_expiry);
         text(out, "content_type", self.properties.content_type.as_deref());
-        text(out, "response_topic", self.properties.response_topic.as_deref());
+        text(
+            out,
+            "response_topic",
+            self.properties.response_topic.as_deref(),
+        );
         if let Some(data) = &self.properties.correlation_data {
             base64(out, "correlation_data", data);
         }
@@ -310,7 +338,10 @@ impl<'a> Envelope<'a> {
             out.extend_from_slice(if at == 0 { b"[" } else { b",[" });
             string(out, header);
             out.push(b',');
-            match value.as_deref().map(|value| (value, std::str::from_utf8(value))) {
+            match value
+                .as_deref()
+                .map(|value| (value, std::str::from_utf8(value)))
+            {
                 None => out.extend_from_slice(b"null"),
                 Some((_, Ok(value))) => string(out, value),
                 Some((value, Err(_))) => {
@@ -325,7 +356,9 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn read_header<'a>((header, value): (Text<'a>, HeaderValue<'a>)) -> Result<Header<'a>, EnvelopeError> {
+fn read_header<'a>(
+    (header, value): (Text<'a>, HeaderValue<'a>),
+) -> Result<Header<'a>, EnvelopeError> {
     let value = match value {
         HeaderValue::Null(()) => None,
         HeaderValue::Text(text) => Some(bytes_of(text.0)),
@@ -348,19 +381,25 @@ fn read_value<'a>(
         (None, None, None, Some(false)) => Err(EnvelopeError::Tombstone),
         (a, b, c, d) => {
             let count = [a.is_some(), b.is_some(), c.is_some(), d.is_some()];
-            Err(EnvelopeError::Values(count.into_iter().filter(|is| *is).count()))
+            Err(EnvelopeError::Values(
+                count.into_iter().filter(|is| *is).count(),
+            ))
         }
     }
 }
 
 /// Milliseconds since the epoch of an RFC 3339 time; a finer fraction is cut.
 fn parse_time(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+    text.parse::<Timestamp>()
+        .ok()
+        .map(Timestamp::as_millisecond)
 }
 
 /// `2026-11-21T19:42:12.000Z`; `None` beyond the year 9999.
 fn format_time(ms: i64) -> Option<String> {
-    Timestamp::from_millisecond(ms).ok().map(|time| format!("{time:.3}"))
+    Timestamp::from_millisecond(ms)
+        .ok()
+        .map(|time| format!("{time:.3}"))
 }
 
 fn name(out: &mut Vec<u8>, name: &str) {

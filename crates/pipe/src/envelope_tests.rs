@@ -40,19 +40,39 @@ fn a_kafka_record_reads_as_one_would_expect() {
 fn a_payload_takes_the_form_in_which_it_comes_back() {
     let json = [r#"{"a":1}"#, "1.10", "\"x\"", "null", "[]"];
     for payload in json {
-        assert_eq!(Value::of_payload(payload.as_bytes()), Value::Json(payload.as_bytes()), "{payload}");
+        assert_eq!(
+            Value::of_payload(payload.as_bytes()),
+            Value::Json(payload.as_bytes()),
+            "{payload}"
+        );
     }
     for payload in ["", "text", " 1", "1 ", "{\n}", "{} {}", "NaN", "\u{feff}{}"] {
-        assert_eq!(Value::of_payload(payload.as_bytes()), Value::Text(payload.into()), "{payload:?}");
+        assert_eq!(
+            Value::of_payload(payload.as_bytes()),
+            Value::Text(payload.into()),
+            "{payload:?}"
+        );
     }
     assert!(matches!(Value::of_payload(b"\"\xff\""), Value::Binary(_)));
 }
 
 #[test]
 fn null_is_a_value_and_a_tombstone_is_not() {
-    assert_eq!(read(r#"{"value":null}"#).unwrap().value.bytes(), Some(b"null".as_slice()));
-    assert_eq!(read(r#"{"value_text":""}"#).unwrap().value.bytes(), Some(b"".as_slice()));
-    assert_eq!(read(r#"{"tombstone":true,"key":"k"}"#).unwrap().value.bytes(), None);
+    assert_eq!(
+        read(r#"{"value":null}"#).unwrap().value.bytes(),
+        Some(b"null".as_slice())
+    );
+    assert_eq!(
+        read(r#"{"value_text":""}"#).unwrap().value.bytes(),
+        Some(b"".as_slice())
+    );
+    assert_eq!(
+        read(r#"{"tombstone":true,"key":"k"}"#)
+            .unwrap()
+            .value
+            .bytes(),
+        None
+    );
 }
 
 #[test]
@@ -66,7 +86,10 @@ fn what_is_wrong_is_told() {
         (r#"{"tombstone":false}"#, "only be true"),
         (r#"{"value":1,"key":"a","key_base64":"YQ=="}"#, "not both"),
         (r#"{"value_base64":"*"}"#, "value_base64 is not base64"),
-        (r#"{"value":1,"timestamp":"yesterday"}"#, "'yesterday' is not a time"),
+        (
+            r#"{"value":1,"timestamp":"yesterday"}"#,
+            "'yesterday' is not a time",
+        ),
         (r#"{"value":1,"seq":-1}"#, "invalid value"),
         (r#"{"value":1,"topic":5}"#, "invalid type"),
     ] {
@@ -77,15 +100,23 @@ fn what_is_wrong_is_told() {
 
 #[test]
 fn unknown_members_are_passed_over() {
-    assert_eq!(read(r#"{"note":{"by":"jq"},"value":1}"#).unwrap(), Envelope::new(Value::Json(b"1")));
+    assert_eq!(
+        read(r#"{"note":{"by":"jq"},"value":1}"#).unwrap(),
+        Envelope::new(Value::Json(b"1"))
+    );
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(any::<u8>(), 0..40),
         ".{0,20}".prop_map(String::into_bytes),
-        ".{0,20}".prop_map(|text| serde_json::json!({ "a b": text, "n": [1, null, true] }).to_string().into_bytes()),
-        "[ \n\r]?-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?[ \n]?".prop_map(String::into_bytes),
+        ".{0,20}".prop_map(
+            |text| serde_json::json!({ "a b": text, "n": [1, null, true] })
+                .to_string()
+                .into_bytes()
+        ),
+        "[ \n\r]?-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?[ \n]?"
+            .prop_map(String::into_bytes),
     ]
 }
 

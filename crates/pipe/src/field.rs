@@ -19,7 +19,9 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FieldSyntaxError {
     /// The text is empty.
-    #[error("a field is a top-level name (generatorID) or a JSON Pointer (/site/id), not an empty text")]
+    #[error(
+        "a field is a top-level name (generatorID) or a JSON Pointer (/site/id), not an empty text"
+    )]
     Empty,
     /// A `~` in a pointer that is neither `~0` nor `~1` (RFC 6901, section 3).
     #[error("'{0}': in a JSON Pointer '~' stands only in '~0' (a tilde) and '~1' (a slash)")]
@@ -60,7 +62,10 @@ impl FromStr for Field {
                 .collect::<Option<_>>()
                 .ok_or_else(|| FieldSyntaxError::Escape(text.to_owned()))?,
         };
-        Ok(Self { text: text.to_owned(), path })
+        Ok(Self {
+            text: text.to_owned(),
+            path,
+        })
     }
 }
 
@@ -104,7 +109,9 @@ impl Field {
     /// [`FieldError`]: not JSON, no such field, or not a scalar; JSON's null is not a scalar here, since it
     /// has no text.
     pub fn scalar<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, FieldError> {
-        let raw = self.raw(record)?.ok_or_else(|| FieldError::Missing(self.clone()))?;
+        let raw = self
+            .raw(record)?
+            .ok_or_else(|| FieldError::Missing(self.clone()))?;
         let kind = match raw.get().as_bytes()[0] {
             b'"' => return text_of(raw).map_err(|error| not_json(&error)),
             b'{' => "an object",
@@ -112,7 +119,10 @@ impl Field {
             b'n' => "null",
             _ => return Ok(Cow::Borrowed(raw.get())),
         };
-        Err(FieldError::NotScalar { field: self.clone(), kind })
+        Err(FieldError::NotScalar {
+            field: self.clone(),
+            kind,
+        })
     }
 
     /// The JSON text at this place, whatever it is.
@@ -143,7 +153,9 @@ fn not_json(error: &serde_json::Error) -> FieldError {
 /// A parser's complaint about a one-line record, with the column (byte) where it stands.
 #[must_use]
 pub fn describe(error: &serde_json::Error) -> String {
-    error.to_string().replace(" at line 1 column ", " at column ")
+    error
+        .to_string()
+        .replace(" at line 1 column ", " at column ")
 }
 
 /// Walks down a path and takes the raw value at its end, reading on to the end of every container.
@@ -183,7 +195,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
         // RFC 6901, section 4: an index is digits without a leading zero.
         let token = self.0[0].as_str();
         let digits = token.bytes().all(|byte| byte.is_ascii_digit());
-        let index = if digits && (token == "0" || !token.starts_with('0')) { token.parse().ok() } else { None };
+        let index = if digits && (token == "0" || !token.starts_with('0')) {
+            token.parse().ok()
+        } else {
+            None
+        };
         let mut at = 0usize;
         let mut found = None;
         loop {
@@ -253,7 +269,10 @@ mod tests {
 
     fn scalar(field: &str, record: &str) -> Result<String, String> {
         let field: Field = field.parse().unwrap();
-        field.scalar(record.as_bytes()).map(Cow::into_owned).map_err(|error| error.to_string())
+        field
+            .scalar(record.as_bytes())
+            .map(Cow::into_owned)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -273,23 +292,47 @@ mod tests {
 
     #[test]
     fn a_pointer_goes_down_objects_and_arrays() {
-        let record = r#"{"site":{"id":7,"a/b":"slash","m~n":"tilde"},"list":[{"x":1},{"x":2}],"/odd":3}"#;
-        for (field, want) in
-            [("/site/id", "7"), ("/site/a~1b", "slash"), ("/site/m~0n", "tilde"), ("/list/1/x", "2"), ("/~1odd", "3")]
-        {
+        let record =
+            r#"{"site":{"id":7,"a/b":"slash","m~n":"tilde"},"list":[{"x":1},{"x":2}],"/odd":3}"#;
+        for (field, want) in [
+            ("/site/id", "7"),
+            ("/site/a~1b", "slash"),
+            ("/site/m~0n", "tilde"),
+            ("/list/1/x", "2"),
+            ("/~1odd", "3"),
+        ] {
             assert_eq!(scalar(field, record).as_deref(), Ok(want), "{field}");
         }
-        for field in ["/list/2/x", "/list/01/x", "/list/-/x", "/site/id/more", "site/id", "/site/none"] {
-            assert_eq!(scalar(field, record), Err(format!("has no field '{field}'")));
+        for field in [
+            "/list/2/x",
+            "/list/01/x",
+            "/list/-/x",
+            "/site/id/more",
+            "site/id",
+            "/site/none",
+        ] {
+            assert_eq!(
+                scalar(field, record),
+                Err(format!("has no field '{field}'"))
+            );
         }
     }
 
     #[test]
     fn what_has_no_text_is_told_apart() {
         let record = r#"{"o":{},"l":[],"z":null}"#;
-        assert_eq!(scalar("o", record).unwrap_err(), "field 'o' is an object, not a scalar");
-        assert_eq!(scalar("l", record).unwrap_err(), "field 'l' is an array, not a scalar");
-        assert_eq!(scalar("z", record).unwrap_err(), "field 'z' is null, not a scalar");
+        assert_eq!(
+            scalar("o", record).unwrap_err(),
+            "field 'o' is an object, not a scalar"
+        );
+        assert_eq!(
+            scalar("l", record).unwrap_err(),
+            "field 'l' is an array, not a scalar"
+        );
+        assert_eq!(
+            scalar("z", record).unwrap_err(),
+            "field 'z' is null, not a scalar"
+        );
         for scalar_record in ["1", "1.5", "\"a\"", "null", "true", "-3"] {
             assert_eq!(scalar("a", scalar_record).unwrap_err(), "has no field 'a'");
         }
@@ -298,26 +341,47 @@ mod tests {
     #[test]
     fn of_a_repeated_name_the_last_counts() {
         assert_eq!(scalar("a", r#"{"a":1,"a":2}"#).as_deref(), Ok("2"));
-        assert_eq!(scalar("/a/b", r#"{"a":{"b":1},"a":{}}"#).unwrap_err(), "has no field '/a/b'");
+        assert_eq!(
+            scalar("/a/b", r#"{"a":{"b":1},"a":{}}"#).unwrap_err(),
+            "has no field '/a/b'"
+        );
     }
 
     #[test]
     fn a_record_is_json_to_its_end() {
-        for record in
-            ["", "{", r#"{"a":1"#, r#"{"a":1} x"#, r#"{"a":1}{"a":2}"#, "\u{feff}{}", "{\"a\":1,}", "{\"a\":\"\0\"}"]
-        {
+        for record in [
+            "",
+            "{",
+            r#"{"a":1"#,
+            r#"{"a":1} x"#,
+            r#"{"a":1}{"a":2}"#,
+            "\u{feff}{}",
+            "{\"a\":1,}",
+            "{\"a\":\"\0\"}",
+        ] {
             let error = scalar("a", record).unwrap_err();
-            assert!(error.starts_with("not JSON: ") && !error.contains("line 1"), "{record:?}: {error}");
+            assert!(
+                error.starts_with("not JSON: ") && !error.contains("line 1"),
+                "{record:?}: {error}"
+            );
         }
         let field: Field = "a".parse().unwrap();
-        assert!(matches!(field.scalar(b"{\"a\":\"\xff\"}"), Err(FieldError::NotJson(_))));
+        assert!(matches!(
+            field.scalar(b"{\"a\":\"\xff\"}"),
+            Err(FieldError::NotJson(_))
+        ));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(scalar("a", &deep).unwrap_err(), "has no field 'a'");
     }
 
     #[test]
     fn a_pointer_is_given_back_escaped() {
-        for (text, pointer) in [("a", "/a"), ("a/b", "/a~1b"), ("/a~1b/c", "/a~1b/c"), ("/", "/")] {
+        for (text, pointer) in [
+            ("a", "/a"),
+            ("a/b", "/a~1b"),
+            ("/a~1b/c", "/a~1b/c"),
+            ("/", "/"),
+        ] {
             assert_eq!(text.parse::<Field>().unwrap().pointer(), pointer);
         }
         assert_eq!("".parse::<Field>(), Err(FieldSyntaxError::Empty));

@@ -87,7 +87,10 @@ impl AsFd for Source {
 impl<R: Read + AsFd> Input<R> {
     /// Lines of `reader` of at most `max_record` bytes, until `stop`.
     pub fn new(reader: R, max_record: usize, stop: Stop) -> Self {
-        Self { lines: LineReader::new(reader, max_record), stop }
+        Self {
+            lines: LineReader::new(reader, max_record),
+            stop,
+        }
     }
 
     /// The next line; waits for it at most `timeout`.
@@ -141,7 +144,10 @@ impl<R: Read + AsFd> Input<R> {
 ///
 /// What poll(2) says, but an interrupted call counts as a wait that is over.
 pub fn wait_readable(fd: BorrowedFd<'_>, stop: &Stop, timeout: Duration) -> io::Result<bool> {
-    let mut fds = [PollFd::new(&fd, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+    let mut fds = [
+        PollFd::new(&fd, PollFlags::IN),
+        PollFd::new(stop, PollFlags::IN),
+    ];
     let timeout = Timespec::try_from(timeout).ok();
     match poll(&mut fds, timeout.as_ref()) {
         Ok(_) => Ok(!fds[0].revents().is_empty() && fds[1].revents().is_empty()),

@@ -1,12 +1,21 @@
 //! Lines in, lines out: records, envelope, templates, rejects, acks, outcome, signals.
 //!
-//! This library knows no network, and it neither prints, exits, reads the environment nor looks at the
-//! clock of its own accord where a caller could want another: readers, writers and signals are passed in.
+//! This library knows no network, and it neither prints, exits nor reads the environment: readers,
+//! writers, signals and variables are passed in.
 
+pub mod acks;
+pub mod args;
+pub mod console;
 pub mod envelope;
 pub mod field;
 pub mod input;
+pub mod ledger;
 pub mod line;
+pub mod outcome;
+pub mod output;
+pub mod pace;
+pub mod publish;
+pub mod reject;
 pub mod stop;
 pub mod template;
 pub mod units;

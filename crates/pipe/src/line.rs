@@ -123,12 +123,20 @@ impl<R: Read> LineReader<R> {
             if bytes.len() > self.max_record {
                 return Some(self.too_long(length as u64));
             }
-            return Some(Line::Record(Record { line: self.line, end: self.position, bytes }));
+            return Some(Line::Record(Record {
+                line: self.line,
+                end: self.position,
+                bytes,
+            }));
         }
     }
 
     fn too_long(&self, length: u64) -> Line {
-        Line::TooLong(TooLong { line: self.line, end: self.position, length })
+        Line::TooLong(TooLong {
+            line: self.line,
+            end: self.position,
+            length,
+        })
     }
 
     /// Reads once. `false` at the end of the input, after which [`buffered`](Self::buffered) still
@@ -236,7 +244,10 @@ mod tests {
 
     #[test]
     fn terminators_are_taken_off_and_a_last_line_without_one_counts() {
-        assert_eq!(records(b"a\r\nb\nc", 9), [ok(1, "a"), ok(2, "b"), ok(3, "c")]);
+        assert_eq!(
+            records(b"a\r\nb\nc", 9),
+            [ok(1, "a"), ok(2, "b"), ok(3, "c")]
+        );
         assert_eq!(records(b"a\r", 9), [ok(1, "a\r")]);
         assert_eq!(records(b"", 9), []);
     }
@@ -244,7 +255,9 @@ mod tests {
     #[test]
     fn blank_lines_are_counted_and_numbered() {
         let mut reader = LineReader::new(&b"\n\r\nx\n\n"[..], 9);
-        let Some(Line::Record(record)) = reader.next_line().unwrap() else { panic!("a record") };
+        let Some(Line::Record(record)) = reader.next_line().unwrap() else {
+            panic!("a record")
+        };
         assert_eq!((record.line, record.end), (3, 5));
         assert_eq!(reader.next_line().unwrap(), None);
         assert_eq!(reader.blank(), 3);
@@ -252,7 +265,10 @@ mod tests {
 
     #[test]
     fn a_line_of_the_limit_passes_and_one_byte_more_does_not() {
-        assert_eq!(records(b"12345\n123456\n12345\r\n1", 5), [ok(1, "12345"), (2, Err(6)), ok(3, "12345"), ok(4, "1")]);
+        assert_eq!(
+            records(b"12345\n123456\n12345\r\n1", 5),
+            [ok(1, "12345"), (2, Err(6)), ok(3, "12345"), ok(4, "1")]
+        );
     }
 
     #[test]
@@ -260,7 +276,10 @@ mod tests {
         let huge = vec![b'x'; 10 * BLOCK];
         for (end, after) in [("", None), ("\n", None), ("\nafter", Some(ok(2, "after")))] {
             let input = [&huge, end.as_bytes()].concat();
-            let want: Vec<_> = [(1, Err(10 * BLOCK as u64))].into_iter().chain(after).collect();
+            let want: Vec<_> = [(1, Err(10 * BLOCK as u64))]
+                .into_iter()
+                .chain(after)
+                .collect();
             assert_eq!(records(&input, 1000), want);
         }
         let mut reader = LineReader::new(&huge[..], 1000);
@@ -291,7 +310,10 @@ mod tests {
         }
         let span = lines[999].as_ptr() as usize - lines[0].as_ptr() as usize;
         assert_eq!(lines.len(), 1000);
-        assert!(span < BLOCK, "a thousand short lines lie in one block, not {span} bytes apart");
+        assert!(
+            span < BLOCK,
+            "a thousand short lines lie in one block, not {span} bytes apart"
+        );
     }
 
     proptest! {

@@ -64,7 +64,11 @@ impl Stop {
     pub fn manual() -> io::Result<Self> {
         let (readable, trigger) = UnixStream::pair()?;
         trigger.set_nonblocking(true)?;
-        Ok(Self(Arc::new(Inner { requested: Arc::new(AtomicUsize::new(0)), readable, trigger })))
+        Ok(Self(Arc::new(Inner {
+            requested: Arc::new(AtomicUsize::new(0)),
+            readable,
+            trigger,
+        })))
     }
 
     /// Catches SIGINT and SIGTERM for the whole process: the first of either makes the request, the
@@ -95,7 +99,9 @@ impl Stop {
     /// Makes the request, as the signal would.
     pub fn request(&self, signal: Signal) {
         use std::io::Write;
-        self.0.requested.store(usize::from(signal.exit_code()), Ordering::SeqCst);
+        self.0
+            .requested
+            .store(usize::from(signal.exit_code()), Ordering::SeqCst);
         // A full socket is readable already, which is all that matters.
         let _ = (&self.0.trigger).write(&[0]);
     }

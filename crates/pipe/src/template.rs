@@ -47,8 +47,12 @@ impl FromStr for Template {
             if brace == "}" {
                 return Err(TemplateError::Close(text.to_owned()));
             }
-            let (name, after) = rest.split_once('}').ok_or_else(|| TemplateError::Open(text.to_owned()))?;
-            let field = name.parse().map_err(|error| TemplateError::Field(text.to_owned(), error))?;
+            let (name, after) = rest
+                .split_once('}')
+                .ok_or_else(|| TemplateError::Open(text.to_owned()))?;
+            let field = name
+                .parse()
+                .map_err(|error| TemplateError::Field(text.to_owned(), error))?;
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal)));
             }
@@ -73,7 +77,9 @@ impl Template {
         if text.contains(['{', '}']) {
             return text.parse();
         }
-        let field = text.parse().map_err(|error| TemplateError::Field(text.to_owned(), error))?;
+        let field = text
+            .parse()
+            .map_err(|error| TemplateError::Field(text.to_owned(), error))?;
         Ok(Self(vec![Part::Field(field)]))
     }
 
@@ -143,9 +149,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn render(template: &str, record: &str) -> Result<String, String> {
-        let template: Template = template.parse().map_err(|error: TemplateError| error.to_string())?;
+        let template: Template = template
+            .parse()
+            .map_err(|error: TemplateError| error.to_string())?;
         let mut out = String::new();
-        template.render(record.as_bytes(), &mut out).map_err(|error| error.to_string())?;
+        template
+            .render(record.as_bytes(), &mut out)
+            .map_err(|error| error.to_string())?;
         Ok(out)
     }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 ///
 /// A sentence for the person who typed it.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("'{text}' is not a duration such as 250ms, 5s, 2m or 1h"))
+    humantime::parse_duration(text)
+        .map_err(|_| format!("'{text}' is not a duration such as 250ms, 5s, 2m or 1h"))
 }
 
 /// A size in bytes: `512`, `64KiB` (1,024 each), `1MB` (1,000,000).
@@ -18,7 +19,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A sentence for the person who typed it.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     let wrong = || format!("'{text}' is not a size such as 512, 64KiB or 1MB");
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let number: usize = text[..digits].parse().map_err(|_| wrong())?;
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -48,7 +51,11 @@ pub fn parse_rate(text: &str) -> Result<f64, String> {
         _ => return Err(wrong()),
     };
     let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-    if number.is_finite() && number > 0.0 { Ok(number / seconds) } else { Err(wrong()) }
+    if number.is_finite() && number > 0.0 {
+        Ok(number / seconds)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// A count with its thousands apart: `1,234,567`.
@@ -73,15 +80,33 @@ mod tests {
     fn durations() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("1h"), Ok(Duration::from_secs(3600)));
-        assert!(parse_duration("5").is_err() && parse_duration("").is_err() && parse_duration("-1s").is_err());
+        assert!(
+            parse_duration("5").is_err()
+                && parse_duration("").is_err()
+                && parse_duration("-1s").is_err()
+        );
     }
 
     #[test]
     fn sizes() {
-        for (text, want) in [("512", 512), ("64KiB", 65536), ("1MB", 1_000_000), ("1 MiB", 1 << 20), ("0", 0)] {
+        for (text, want) in [
+            ("512", 512),
+            ("64KiB", 65536),
+            ("1MB", 1_000_000),
+            ("1 MiB", 1 << 20),
+            ("0", 0),
+        ] {
             assert_eq!(parse_size(text), Ok(want), "{text}");
         }
-        for text in ["", "KB", "1.5MB", "1XB", "-1", "99999999999999999999", "99999999999GiB"] {
+        for text in [
+            "",
+            "KB",
+            "1.5MB",
+            "1XB",
+            "-1",
+            "99999999999999999999",
+            "99999999999GiB",
+        ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
     }
@@ -98,7 +123,12 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        for (count, want) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        for (count, want) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(grouped(count), want);
         }
     }

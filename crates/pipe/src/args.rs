@@ -1,0 +1,192 @@
+//! Options that several tools have, so that one flag means one thing. Each tool flattens what applies to it.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments here are the text of --help"
+)]
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::{
+    console::Level,
+    units::{parse_duration, parse_rate, parse_size},
+};
+
+/// How much is told on stderr.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct MessageArgs {
+    /// Tell errors only
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Messages")]
+    pub quiet: bool,
+
+    /// Tell more: connections made and lost; twice: what the client libraries say
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Messages")]
+    pub verbose: u8,
+}
+
+impl MessageArgs {
+    /// The level that the flags ask for.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (false, 0) => Level::Normal,
+            (false, 1) => Level::Verbose,
+            (false, _) => Level::Debug,
+        }
+    }
+}
+
+/// The form of the closing line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// A sentence on stderr, unless --quiet
+    #[default]
+    Text,
+    /// One JSON object on stderr
+    Json,
+}
+
+/// The closing line.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct SummaryArgs {
+    /// Form of the closing line on stderr [default: text]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        hide_default_value = true,
+        default_value_t,
+        help_heading = "Messages"
+    )]
+    pub summary: SummaryFormat,
+}
+
+/// The limit on a line.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct RecordArgs {
+    /// Longest record in bytes; a longer line is rejected without being held in memory
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1MiB", help_heading = "Records")]
+    pub max_record: usize,
+}
+
+/// What becomes of records that can't be handled.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RejectArgs {
+    /// Write one JSON object for each record that was not handled to FILE (made anew)
+    ///
+    /// Members: tool, line, reason (a fixed word), detail, path (JSON Pointer, where there is one) and
+    /// record (the original line) or record_base64. Without this option the first few are told on stderr
+    /// and the rest are counted.
+    #[arg(long, value_name = "FILE", help_heading = "Records")]
+    pub rejects: Option<PathBuf>,
+
+    /// Stop at the first record that can't be handled
+    #[arg(long, help_heading = "Records")]
+    pub strict: bool,
+}
+
+/// What both publishers do with their input and with what was delivered.
+#[derive(Debug, Clone, Args)]
+pub struct PublishArgs {
+    /// Read envelopes: JSON objects that carry key, headers, time and value, as topic-tap -J writes them
+    #[arg(short = 'J', long, help_heading = "Records")]
+    pub envelope: bool,
+
+    /// Send at most so many records per second, such as 100/s or 30/m [default: as fast as it goes]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, help_heading = "Delivery")]
+    pub rate: Option<f64>,
+
+    /// Write each record to stdout when it is delivered, in the order of the input
+    #[arg(long, help_heading = "Delivery")]
+    pub tee: bool,
+
+    /// Write the highest seq up to which all is delivered or rejected to PATH; needs --envelope
+    ///
+    /// For topic-tap --acks-from, which acknowledges a record only then. Without this option it is the
+    /// variable PIPE_ACKS, which topic-tap --exec sets; with --tee the variable is left to the next stage,
+    /// since only the last one knows that a record is safe.
+    #[arg(long, value_name = "PATH", help_heading = "Delivery")]
+    pub acks_to: Option<PathBuf>,
+
+    /// How long to go on delivering after SIGINT or SIGTERM; a second signal ends at once
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Delivery")]
+    pub drain_timeout: Duration,
+}
+
+impl PublishArgs {
+    /// Where acks go, given the value of `PIPE_ACKS`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who typed it: acks were asked for, but plain lines have no seq.
+    pub fn acks_path(&self, variable: Option<OsString>) -> Result<Option<PathBuf>, &'static str> {
+        let variable = variable
+            .filter(|path| !path.is_empty() && !self.tee)
+            .map(PathBuf::from);
+        let path = self.acks_to.clone().or(variable);
+        if path.is_some() && !self.envelope {
+            return Err(
+                "acks (--acks-to, PIPE_ACKS) need --envelope: plain lines carry no seq to acknowledge",
+            );
+        }
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory, Parser};
+
+    #[derive(Debug, Parser)]
+    struct All {
+        #[command(flatten)]
+        messages: MessageArgs,
+        #[command(flatten)]
+        summary: SummaryArgs,
+        #[command(flatten)]
+        record: RecordArgs,
+        #[command(flatten)]
+        reject: RejectArgs,
+        #[command(flatten)]
+        publish: PublishArgs,
+    }
+
+    #[test]
+    fn the_groups_fit_together() {
+        All::command().debug_assert();
+        let all = All::parse_from(["t", "-vv", "--max-record", "64KiB", "--rate", "30/m", "-J"]);
+        assert_eq!(all.messages.level(), Level::Debug);
+        assert_eq!(
+            (all.record.max_record, all.publish.rate),
+            (65536, Some(0.5))
+        );
+        assert!(All::try_parse_from(["t", "-q", "-v"]).is_err());
+        assert_eq!(
+            All::parse_from(["t"]).publish.drain_timeout,
+            Duration::from_secs(30)
+        );
+        assert_eq!(All::parse_from(["t"]).summary.summary, SummaryFormat::Text);
+        assert!(!All::parse_from(["t"]).reject.strict);
+    }
+
+    #[test]
+    fn acks_of_the_variable_are_left_to_the_stage_behind_a_tee() {
+        let acks = |flags: &[&str]| {
+            let flags = [&["t"], flags].concat();
+            All::parse_from(flags)
+                .publish
+                .acks_path(Some("/variable".into()))
+        };
+        assert_eq!(acks(&["-J"]), Ok(Some("/variable".into())));
+        assert_eq!(acks(&["-J", "--tee"]), Ok(None));
+        assert_eq!(
+            acks(&["-J", "--tee", "--acks-to", "/flag"]),
+            Ok(Some("/flag".into()))
+        );
+        assert!(acks(&[]).unwrap_err().contains("need --envelope"));
+    }
+}

@@ -1,0 +1,339 @@
+//! Tests of the publishing loop with a client that answers by a script.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{Write as _, pipe},
+};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use crate::{
+    console::{Captured, Level},
+    stop::Stop,
+};
+
+/// What the client does with the next record that it is offered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Answer {
+    Deliver,
+    Refuse,
+    Reject,
+    FullOnce,
+    /// Never settles.
+    Keep,
+    Fatal,
+}
+
+#[derive(Default)]
+struct Scripted {
+    script: VecDeque<Answer>,
+    in_flight: Vec<(Ticket, Answer)>,
+    sent: Vec<String>,
+    abandoned: bool,
+    /// Settle the newest first.
+    backwards: bool,
+    /// Ask for a stop when so many were sent.
+    stop_after: Option<(usize, Stop)>,
+}
+
+impl Publisher for Scripted {
+    type Receipt = ();
+
+    fn send(&mut self, ticket: Ticket, record: &Outgoing<'_>) -> Result<(), SendError> {
+        let answer = self.script.pop_front().unwrap_or(Answer::Deliver);
+        match answer {
+            Answer::FullOnce => return Err(SendError::Full),
+            Answer::Reject => return Err(Rejection::new(Reason::MissingField, "none").into()),
+            Answer::Fatal => return Err(SendError::Fatal("the client is broken".into())),
+            Answer::Deliver | Answer::Refuse | Answer::Keep => {}
+        }
+        self.in_flight.push((ticket, answer));
+        self.sent
+            .push(String::from_utf8_lossy(record.value().unwrap_or_default()).into_owned());
+        if let Some((after, stop)) = &self.stop_after
+            && self.sent.len() == *after
+        {
+            stop.request(crate::stop::Signal::Terminate);
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, _: Duration, settled: &mut Vec<Settled<()>>) -> Result<(), Fatal> {
+        if self.backwards {
+            self.in_flight.reverse();
+        }
+        self.in_flight.retain(|(ticket, answer)| {
+            match answer {
+                Answer::Deliver => settled.push((*ticket, Ok(()))),
+                Answer::Refuse => {
+                    settled.push((*ticket, Err(Rejection::new(Reason::Refused, "no"))));
+                }
+                _ => return true,
+            }
+            false
+        });
+        Ok(())
+    }
+
+    fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+}
+
+struct Ran {
+    summary: Summary,
+    ending: Result<Ending, String>,
+    tee: String,
+    messages: String,
+    rejects: String,
+    acks: String,
+}
+
+fn publish(
+    client: &mut Scripted,
+    lines: &[u8],
+    stop: Stop,
+    change: impl FnOnce(&mut Plan<Captured>),
+) -> Ran {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("input"), lines).unwrap();
+    let mut input = Input::new(File::open(file("input")).unwrap(), 100, stop);
+    let (messages, tee) = (Captured::default(), Captured::default());
+    let console = Console::new("t", Level::Normal, messages.clone(), false);
+    let mut plan = Plan {
+        envelope: false,
+        strict: false,
+        rate: None,
+        drain_timeout: Duration::ZERO,
+        rejects: Rejects::open(console.clone(), Some(&file("rejects"))).unwrap(),
+        tee: Some(Output::new("stdout", tee.clone(), false)),
+        acks: Some(AckWriter::open(&file("acks")).unwrap()),
+    };
+    change(&mut plan);
+    let (summary, ending) = run(client, &mut input, plan, &console);
+    let read = |name| std::fs::read_to_string(file(name)).unwrap();
+    Ran {
+        summary,
+        ending: ending.map_err(|error| error.to_string()),
+        tee: tee.text(),
+        messages: messages.text(),
+        rejects: read("rejects"),
+        acks: read("acks"),
+    }
+}
+
+fn script(answers: &[Answer]) -> Scripted {
+    Scripted {
+        script: answers.iter().copied().collect(),
+        ..Scripted::default()
+    }
+}
+
+#[test]
+fn the_tee_has_what_was_delivered_in_the_order_of_the_input() {
+    let mut client = script(&[
+        Answer::Deliver,
+        Answer::Refuse,
+        Answer::FullOnce,
+        Answer::Deliver,
+        Answer::Reject,
+    ]);
+    client.backwards = true;
+    let ran = publish(
+        &mut client,
+        b"a\nb\n\nc\nd\ne",
+        Stop::manual().unwrap(),
+        |_| (),
+    );
+    assert_eq!(ran.tee, "a\nc\ne\n");
+    assert_eq!(ran.ending, Ok(Ending::Complete));
+    let summary = ran.summary;
+    assert_eq!(
+        (
+            summary.read,
+            summary.delivered,
+            summary.rejected,
+            summary.blank,
+            summary.bytes
+        ),
+        (5, 3, 2, 1, 5)
+    );
+    assert!(
+        ran.rejects.contains(r#""line":2,"reason":"refused""#),
+        "{}",
+        ran.rejects
+    );
+    assert!(
+        ran.rejects.contains(r#""line":5,"reason":"missing-field""#),
+        "{}",
+        ran.rejects
+    );
+}
+
+#[test]
+fn a_line_over_the_limit_takes_no_neighbour_with_it() {
+    let input = [b"a\n", "x".repeat(101).as_bytes(), b"\nb\n"].concat();
+    let ran = publish(
+        &mut Scripted::default(),
+        &input,
+        Stop::manual().unwrap(),
+        |_| (),
+    );
+    assert_eq!(ran.tee, "a\nb\n");
+    assert_eq!((ran.summary.read, ran.summary.rejected), (3, 1));
+    assert!(
+        ran.rejects.contains(r#""line":2,"reason":"too-long""#),
+        "{}",
+        ran.rejects
+    );
+}
+
+#[test]
+fn envelopes_give_their_value_and_their_seq_is_acknowledged() {
+    let input = b"{\"seq\":7,\"value\":1.10}\n{\"seq\":8}\n{\"seq\":9,\"tombstone\":true}\n";
+    let mut client = Scripted::default();
+    let ran = publish(&mut client, input, Stop::manual().unwrap(), |plan| {
+        plan.envelope = true;
+    });
+    assert_eq!(client.sent, ["1.10", ""]);
+    assert_eq!((ran.summary.delivered, ran.summary.rejected), (2, 1));
+    assert!(ran.rejects.contains("bad-envelope"), "{}", ran.rejects);
+    assert_eq!(ran.acks.lines().last(), Some("9"));
+}
+
+#[test]
+fn nothing_behind_an_open_record_is_acknowledged() {
+    let stop = Stop::manual().unwrap();
+    let mut client = script(&[Answer::Deliver, Answer::Keep]);
+    client.stop_after = Some((3, stop.clone()));
+    let input = b"{\"seq\":1,\"value\":1}\n{\"seq\":2,\"value\":2}\n{\"seq\":3,\"value\":3}\n";
+    let ran = publish(&mut client, input, stop, |plan| {
+        plan.envelope = true;
+        plan.tee = None;
+    });
+    assert_eq!(
+        ran.ending,
+        Ok(Ending::Signal(crate::stop::Signal::Terminate))
+    );
+    assert!(client.abandoned);
+    assert_eq!(
+        (ran.summary.delivered, ran.summary.rejected),
+        (2, 1),
+        "{}",
+        ran.messages
+    );
+    assert!(
+        ran.rejects.contains(r#""line":2,"reason":"not-delivered""#),
+        "{}",
+        ran.rejects
+    );
+    assert!(
+        ran.messages.contains("t: SIGTERM: ")
+            && ran.messages.contains("1 records were not delivered"),
+        "{}",
+        ran.messages
+    );
+}
+
+#[test]
+fn strict_stops_at_the_first_reject() {
+    let many = "1\n".repeat(2000);
+    let mut client = script(&[Answer::Deliver, Answer::Reject]);
+    let ran = publish(
+        &mut client,
+        many.as_bytes(),
+        Stop::manual().unwrap(),
+        |plan| plan.strict = true,
+    );
+    assert_eq!(ran.ending, Ok(Ending::Strict));
+    assert_eq!(ran.summary.rejected, 1);
+    assert!(
+        ran.summary.read <= u64::from(BETWEEN_POLLS) + 2,
+        "{:?}",
+        ran.summary
+    );
+    assert_eq!(ran.summary.read, ran.summary.delivered + 1);
+}
+
+#[test]
+fn a_client_that_breaks_leaves_every_record_accounted_for() {
+    let mut client = script(&[Answer::Keep, Answer::Fatal]);
+    let ran = publish(&mut client, b"a\nb\nc\n", Stop::manual().unwrap(), |_| ());
+    assert_eq!(ran.ending, Err("the client is broken".to_owned()));
+    assert_eq!((ran.summary.read, ran.summary.rejected), (2, 2));
+    assert_eq!(ran.rejects.lines().count(), 2);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_run_quietly() {
+    let (reader, writer) = pipe().unwrap();
+    drop(reader);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("input");
+    File::create(&path)
+        .unwrap()
+        .write_all(&b"line\n".repeat(100_000))
+        .unwrap();
+    let mut input = Input::new(File::open(&path).unwrap(), 100, Stop::manual().unwrap());
+    let messages = Captured::default();
+    let console = Console::new("t", Level::Normal, messages.clone(), false);
+    let plan = Plan {
+        envelope: false,
+        strict: false,
+        rate: None,
+        drain_timeout: Duration::ZERO,
+        rejects: Rejects::open(console.clone(), None).unwrap(),
+        tee: Some(Output::new("stdout", writer, false)),
+        acks: None,
+    };
+    let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
+    assert_eq!(ending.unwrap(), Ending::ReaderGone);
+    assert!(summary.read < 100_000, "{summary:?}");
+    assert_eq!(summary.read, summary.delivered);
+    assert_eq!(messages.text(), "");
+}
+
+proptest! {
+    #[test]
+    fn read_is_delivered_plus_rejected_whatever_the_client_does(
+        answers in vec(
+            prop_oneof![
+                6 => Just(Answer::Deliver),
+                1 => Just(Answer::Refuse),
+                1 => Just(Answer::Reject),
+                1 => Just(Answer::FullOnce),
+                1 => Just(Answer::Keep),
+            ],
+            0..40,
+        ),
+        backwards in any::<bool>(),
+        stop_after in 0usize..40,
+        fatal in proptest::option::of(0usize..40),
+    ) {
+        let stop = Stop::manual().unwrap();
+        let mut client = script(&answers);
+        if let Some(at) = fatal.filter(|at| *at < client.script.len()) {
+            client.script[at] = Answer::Fatal;
+        }
+        client.backwards = backwards;
+        // What never settles is only given up in a drain, so each of these runs is stopped.
+        client.stop_after = Some((stop_after, stop.clone()));
+        if stop_after == 0 || answers.len() < 40 {
+            stop.request(crate::stop::Signal::Interrupt);
+        }
+        let input: String = (1..=40).fold(String::new(), |lines, seq| lines + &format!("{{\"seq\":{seq},\"value\":{seq}}}\n"));
+        let ran = publish(&mut client, input.as_bytes(), stop, |plan| {
+            plan.envelope = true;
+            plan.drain_timeout = Duration::from_millis(5);
+        });
+        let summary = ran.summary;
+        prop_assert_eq!(summary.read, summary.delivered + summary.rejected);
+        prop_assert_eq!(summary.rejected, ran.rejects.lines().count() as u64);
+        prop_assert_eq!(summary.delivered, ran.tee.lines().count() as u64);
+        let seqs: Vec<u64> = ran.tee.lines().map(|line| Envelope::read(line.as_bytes()).unwrap().seq.unwrap()).collect();
+        prop_assert!(seqs.is_sorted());
+    }
+}
