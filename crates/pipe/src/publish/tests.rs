@@ -10,7 +10,10 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
+    acks::AckWriter,
     console::{Captured, Level},
+    ledger::Ticket,
+    reject::Rejects,
     stop::Stop,
 };
 

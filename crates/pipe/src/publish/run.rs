@@ -1,12 +1,6 @@
-//! The loop of a publisher: lines in, records handed over, deliveries settled in the order of the input.
-//!
-//! The promises of all publishers are kept here, once: a full queue stops the reading; each record read is
-//! delivered or rejected, never both, never neither; tee and acks see only what is safe; a signal starts the
-//! drain and the drain has an end.
+//! The run itself: reading, offering, settling, draining.
 
 use std::{
-    error::Error,
-    ffi::OsString,
     io::{self, Read, Write},
     os::fd::AsFd,
     time::{Duration, Instant},
@@ -14,18 +8,17 @@ use std::{
 
 use bytes::Bytes;
 
+use super::{Fatal, Outgoing, Plan, Publisher, SendError, Settled};
 use crate::{
-    acks::AckWriter,
-    args::{PublishArgs, RejectArgs},
     console::Console,
     envelope::Envelope,
     input::{Input, Next},
-    ledger::{Ledger, Ticket},
+    ledger::Ledger,
     line::Line,
     outcome::{Ending, Summary, per_second},
     output::{Output, OutputError},
     pace::Pace,
-    reject::{Reason, Rejection, Rejects},
+    reject::{Reason, Rejection},
     units::grouped,
 };
 
@@ -41,140 +34,6 @@ const NAP: Duration = Duration::from_millis(20);
 
 /// The longest sleep while nothing is.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// An error of a client or of the system that ends the run.
-pub type Fatal = Box<dyn Error + Send + Sync>;
-
-/// What a client says of a record that was handed over: a receipt, or why it is not delivered.
-pub type Settled<R> = (Ticket, Result<R, Rejection>);
-
-/// A record on its way out.
-#[derive(Debug)]
-pub struct Outgoing<'a> {
-    /// Its line in the input.
-    pub line: u64,
-    /// The whole line.
-    pub bytes: &'a Bytes,
-    /// The line read as an envelope, with `--envelope`.
-    pub envelope: Option<Envelope<'a>>,
-}
-
-impl Outgoing<'_> {
-    /// The value to publish; `None` for a tombstone.
-    #[must_use]
-    pub fn value(&self) -> Option<&[u8]> {
-        match &self.envelope {
-            Some(envelope) => envelope.value.bytes(),
-            None => Some(self.bytes),
-        }
-    }
-}
-
-/// Why a record was not taken.
-#[derive(Debug)]
-pub enum SendError {
-    /// There is no room; the same record is offered again later.
-    Full,
-    /// This record can't be sent. Others can.
-    Reject(Rejection),
-    /// No record can be sent any more.
-    Fatal(Fatal),
-}
-
-impl<T: Into<Rejection>> From<T> for SendError {
-    fn from(error: T) -> Self {
-        Self::Reject(error.into())
-    }
-}
-
-/// A client that delivers records.
-pub trait Publisher {
-    /// What is known of a delivered record, such as its partition and offset.
-    type Receipt;
-
-    /// Takes a record over, without waiting for anything.
-    ///
-    /// # Errors
-    ///
-    /// [`SendError`]; the ticket is then not used.
-    fn send(&mut self, ticket: Ticket, record: &Outgoing<'_>) -> Result<(), SendError>;
-
-    /// Lets the client work, for at most `wait` and less if something is settled, and appends what is.
-    ///
-    /// # Errors
-    ///
-    /// When no record can be delivered any more.
-    fn poll(
-        &mut self,
-        wait: Duration,
-        settled: &mut Vec<Settled<Self::Receipt>>,
-    ) -> Result<(), Fatal>;
-
-    /// The end of the drain: what is in flight is given up and will be rejected.
-    fn abandon(&mut self);
-}
-
-/// What to do with the input and with what is settled.
-#[derive(Debug)]
-pub struct Plan<W> {
-    /// Lines are envelopes.
-    pub envelope: bool,
-    /// Stop at the first reject.
-    pub strict: bool,
-    /// Records per second.
-    pub rate: Option<f64>,
-    /// How long the drain may take after a signal.
-    pub drain_timeout: Duration,
-    /// Where rejects go.
-    pub rejects: Rejects,
-    /// Where delivered lines go.
-    pub tee: Option<Output<W>>,
-    /// Where acks go.
-    pub acks: Option<AckWriter>,
-}
-
-impl<W: Write> Plan<W> {
-    /// What the options ask for; opens the files that they name. `variable` is the value of `PIPE_ACKS`,
-    /// and `stdout` where a tee goes.
-    ///
-    /// # Errors
-    ///
-    /// A sentence for the person who typed it.
-    pub fn open(
-        args: &PublishArgs,
-        rejects: &RejectArgs,
-        variable: Option<OsString>,
-        stdout: W,
-        terminal: bool,
-        console: &Console,
-    ) -> Result<Self, String> {
-        let acks = match args.acks_path(variable)? {
-            Some(path) => Some(
-                AckWriter::open(&path).map_err(|error| format!("{}: {error}", path.display()))?,
-            ),
-            None => None,
-        };
-        let named = |error| {
-            format!(
-                "{}: {error}",
-                rejects
-                    .rejects
-                    .as_deref()
-                    .unwrap_or("rejects".as_ref())
-                    .display()
-            )
-        };
-        Ok(Self {
-            envelope: args.envelope,
-            strict: rejects.strict,
-            rate: args.rate,
-            drain_timeout: args.drain_timeout,
-            rejects: Rejects::open(console.clone(), rejects.rejects.as_deref()).map_err(named)?,
-            tee: args.tee.then(|| Output::new("stdout", stdout, terminal)),
-            acks,
-        })
-    }
-}
 
 /// Publishes the whole input and says how it went: the counts hold also when it ended with an error.
 pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
@@ -585,5 +444,5 @@ impl Progress {
 }
 
 #[cfg(test)]
-#[path = "publish_tests.rs"]
+#[path = "tests.rs"]
 mod tests;
