@@ -1,0 +1,43 @@
+# Sourced by the other scripts: finds what a step needs and, on Debian or Ubuntu, installs it.
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 2
+}
+
+# Can packages be installed here without asking anybody?
+can_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need COMMAND:PACKAGE…: makes sure that each command is there.
+need() {
+    local pair missing=() packages=()
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null && continue
+        missing+=("${pair%%:*}")
+        packages+=("${pair##*:}")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    can_install ||
+        fail "missing: ${missing[*]}. Install them (on Debian or Ubuntu: apt-get install ${packages[*]}) and run this again."
+    printf '%s: installing %s\n' "${0##*/}" "${packages[*]}" >&2
+    as_root apt-get update -qq >/dev/null &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null ||
+        fail "apt-get could not install ${packages[*]}"
+}
+
+# What a build needs: Rust, and for OpenSSL and librdkafka a C compiler, make and perl.
+need_build_tools() {
+    need cc:gcc c++:g++ make:make perl:perl
+    local want have
+    want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    command -v cargo >/dev/null || fail "missing: cargo. Install Rust $want or newer (https://rustup.rs) and run this again."
+    have=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -1)" = "$want" ] ||
+        fail "Rust $have is too old: $want or newer is needed (rustup update)"
+}
