@@ -1,0 +1,31 @@
+//! One Kafka client: address, properties, producer, consumer, topic admin.
+//!
+//! Over librdkafka. Nothing here prints: what a client has to say goes to the [`Sink`] that it is given.
+
+mod address;
+mod args;
+mod assignment;
+mod client;
+mod consumer;
+mod context;
+mod ends;
+mod incoming;
+mod java;
+mod producer;
+mod properties;
+mod start;
+pub mod topics;
+
+pub use address::{Address, AddressError, Broker, DEFAULT_PORT, Topic};
+pub use args::ConnectArgs;
+pub use client::{ClientError, Settings};
+pub use consumer::{Consumer, ConsumerOptions, Event, Position};
+pub use context::{Failure, Severity, Sink};
+pub use incoming::{Incoming, TimestampKind};
+pub use producer::{
+    Delivered, FailureKind, Header, Outgoing, Producer, ProducerOptions, SendError, Settled,
+    Undelivered,
+};
+pub use properties::{Properties, PropertyError};
+pub use start::Start;
+pub use topics::{PartitionInfo, TopicInfo};

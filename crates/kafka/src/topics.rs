@@ -1,0 +1,274 @@
+//! Topics: whether one is there, its partitions, and making one.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::Thread;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::address::Topic;
+use crate::client::{ClientError, Settings, describe, describe_error, not_made};
+use crate::context::Context;
+
+/// A topic as the cluster describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// Its partitions, in order.
+    pub partitions: Vec<PartitionInfo>,
+}
+
+/// A partition as the cluster describes it. Numbers of brokers are their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// From 0.
+    pub id: i32,
+    /// The broker that leads it, if there is one now.
+    pub leader: Option<i32>,
+    /// The brokers that keep it.
+    pub replicas: Vec<i32>,
+    /// Those of them that are in sync.
+    pub in_sync: Vec<i32>,
+}
+
+impl TopicInfo {
+    fn new(topic: &MetadataTopic) -> Self {
+        let mut partitions: Vec<PartitionInfo> = topic
+            .partitions()
+            .iter()
+            .map(|partition| PartitionInfo {
+                id: partition.id(),
+                leader: Some(partition.leader()).filter(|leader| *leader >= 0),
+                replicas: partition.replicas().to_vec(),
+                in_sync: partition.isr().to_vec(),
+            })
+            .collect();
+        partitions.sort_by_key(|partition| partition.id);
+        Self {
+            name: topic.name().to_owned(),
+            partitions,
+        }
+    }
+}
+
+/// The topic `name` in an answer of the cluster that was asked for it.
+///
+/// # Errors
+///
+/// [`ClientError::UnknownTopic`], or [`ClientError::Topic`] with the broker's word (not allowed, …).
+pub(crate) fn find(
+    metadata: &Metadata,
+    name: &str,
+    servers: &str,
+) -> Result<TopicInfo, ClientError> {
+    let unknown = || ClientError::UnknownTopic {
+        topic: name.to_owned(),
+        servers: servers.to_owned(),
+    };
+    let topic = metadata
+        .topics()
+        .iter()
+        .find(|topic| topic.name() == name)
+        .ok_or_else(unknown)?;
+    match topic.error() {
+        None | Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => {
+            Ok(TopicInfo::new(topic))
+        }
+        Some(
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+        ) => Err(unknown()),
+        Some(error) => Err(ClientError::Topic {
+            topic: name.to_owned(),
+            what: "cannot be used",
+            reason: describe(RDKafkaErrorCode::from(error)),
+        }),
+    }
+}
+
+/// All topics in an answer of the cluster that was asked for all.
+pub(crate) fn all(metadata: &Metadata) -> Vec<TopicInfo> {
+    let mut topics: Vec<TopicInfo> = metadata
+        .topics()
+        .iter()
+        .filter(|topic| topic.error().is_none())
+        .map(TopicInfo::new)
+        .collect();
+    topics.sort_by(|a, b| a.name.cmp(&b.name));
+    topics
+}
+
+/// The topics that are meant.
+pub(crate) fn look_up<C: rdkafka::ClientContext>(
+    settings: &Settings,
+    client: &Client<C>,
+    context: &Context,
+    topic: &Topic,
+    serve: impl Fn(),
+) -> Result<Vec<TopicInfo>, ClientError> {
+    match topic {
+        Topic::Name(name) => {
+            let metadata = settings.connect(client, context, Some(name), serve)?;
+            Ok(vec![find(&metadata, name, settings.servers())?])
+        }
+        Topic::Pattern(pattern) => {
+            let regex = regex::Regex::new(pattern).map_err(|_| {
+                ClientError::Configuration(format!(
+                    "'{pattern}' is not a regular expression for topics"
+                ))
+            })?;
+            let metadata = settings.connect(client, context, None, serve)?;
+            let mut found = all(&metadata);
+            found.retain(|topic| {
+                regex.is_match(&topic.name)
+                    && (pattern.starts_with("^__") || !topic.name.starts_with("__"))
+            });
+            if found.is_empty() {
+                let (topic, servers) = (pattern.clone(), settings.servers().to_owned());
+                return Err(ClientError::UnknownTopic { topic, servers });
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// Makes a topic with `partitions` and `replication` copies of each, by default as many as the cluster is set to
+/// (KIP-464), and returns it as it then is. A topic that is there already is no error: it is returned as it is.
+///
+/// librdkafka's mock cluster has no `CreateTopics`; there the topic is made by asking for it, and has the number of
+/// partitions that the cluster was set to: compare [`TopicInfo::partitions`].
+///
+/// # Errors
+///
+/// The cluster can't be reached or refuses.
+pub fn create(
+    settings: &Settings,
+    name: &str,
+    partitions: Option<u16>,
+    replication: Option<u16>,
+) -> Result<TopicInfo, ClientError> {
+    let refused = |reason: String| ClientError::Topic {
+        topic: name.to_owned(),
+        what: "cannot be created",
+        reason,
+    };
+    let context = settings.context();
+    let admin: AdminClient<Context> = settings
+        .config(&[])
+        .create_with_context(context.clone())
+        .map_err(|error| not_made(&error))?;
+    // The queue with the logs isn't served by an admin client: a connection is awaited with one that does.
+    drop(probe(settings, false)?);
+    let count = |given: Option<u16>| given.map_or(-1, i32::from);
+    let topic = NewTopic::new(
+        name,
+        count(partitions),
+        TopicReplication::Fixed(count(replication)),
+    );
+    let timeout = Some(settings.connect_timeout());
+    let options = AdminOptions::new()
+        .request_timeout(timeout)
+        .operation_timeout(timeout);
+    match block_on(admin.create_topics([&topic], &options)) {
+        Ok(results) => match results.into_iter().next() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
+            Some(Err((_, code))) => return Err(refused(describe(code))),
+        },
+        Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
+            let (producer, context) = probe(settings, true)?;
+            return ask(settings, producer.client(), &context, name);
+        }
+        Err(error) => return Err(refused(describe_error(&error))),
+    }
+    let (producer, context) = probe(settings, false)?;
+    // The controller has it; the other brokers hear of it a little later.
+    let start = std::time::Instant::now();
+    loop {
+        match ask(settings, producer.client(), &context, name) {
+            Err(ClientError::UnknownTopic { .. })
+                if start.elapsed() < settings.connect_timeout() =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            other => return other,
+        }
+    }
+}
+
+type Probe = BaseProducer<ProbeContext>;
+
+/// A connected client that only asks.
+fn probe(settings: &Settings, auto_create: bool) -> Result<(Probe, Context), ClientError> {
+    let context = settings.context();
+    let mut config = settings.config(&[]);
+    config.set("allow.auto.create.topics", auto_create.to_string());
+    let probe: Probe = config
+        .create_with_context(ProbeContext(context.clone()))
+        .map_err(|error| not_made(&error))?;
+    settings.connect(probe.client(), &context, None, || serve(&probe))?;
+    Ok((probe, context))
+}
+
+fn serve(probe: &Probe) {
+    for _ in 0..16 {
+        probe.poll(std::time::Duration::ZERO);
+    }
+}
+
+fn ask(
+    settings: &Settings,
+    client: &Client<ProbeContext>,
+    context: &Context,
+    name: &str,
+) -> Result<TopicInfo, ClientError> {
+    let metadata = settings.connect(client, context, Some(name), || {})?;
+    find(&metadata, name, settings.servers())
+}
+
+/// [`Context`] for a producer that produces nothing.
+struct ProbeContext(Context);
+
+impl rdkafka::ClientContext for ProbeContext {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, text: &str) {
+        self.0.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl rdkafka::producer::ProducerContext for ProbeContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &rdkafka::producer::DeliveryResult<'_>, (): ()) {
+        DefaultProducerContext.delivery(result, ());
+    }
+}
+
+/// Waits for a future that another thread completes.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut task = TaskContext::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut task) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
