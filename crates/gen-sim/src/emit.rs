@@ -1,0 +1,301 @@
+//! Lines at their due times: pace, limits and the output of a run.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tapline_pipe::console::Console;
+use tapline_pipe::outcome::{Ending, per_second};
+use tapline_pipe::output::{Output, OutputError};
+use tapline_pipe::pace::Pace;
+use tapline_pipe::stop::Stop;
+use tapline_pipe::units::grouped;
+
+use crate::args::Speed;
+use crate::sink::Sink;
+
+/// Lines that are due within this time of each other are written together.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+/// How often progress is shown.
+const PROGRESS: Duration = Duration::from_millis(500);
+
+/// What says when a line is due.
+#[derive(Debug)]
+pub(crate) enum Tempo {
+    /// Nothing: as fast as it goes.
+    Max,
+    /// The simulated or recorded time, which runs so many times as fast as real time.
+    Clock(f64),
+    /// A rate.
+    Rate(Pace),
+}
+
+impl Tempo {
+    /// The tempo that the arguments ask for, from `now`.
+    pub(crate) fn new(speed: Speed, rate: Option<f64>, now: Instant) -> Self {
+        match (rate, speed) {
+            (Some(rate), _) => Self::Rate(Pace::new(rate, now)),
+            (None, Speed::Times(times)) => Self::Clock(times),
+            (None, Speed::Max) => Self::Max,
+        }
+    }
+}
+
+/// What ends a run early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Halt {
+    /// In order.
+    #[error("ended: {0:?}")]
+    Ended(Ending),
+    /// Stdout can't be written.
+    #[error(transparent)]
+    Output(OutputError),
+    /// The recording can't be read, or its rejects not be written.
+    #[error(transparent)]
+    Recording(anyhow::Error),
+    /// Something else of the system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// After so many lines.
+    pub(crate) count: u64,
+    /// Before this much simulated or recorded time, in nanoseconds.
+    pub(crate) duration: u128,
+}
+
+/// Writes lines when they are due.
+#[derive(Debug)]
+pub(crate) struct Emitter {
+    output: Output<Sink>,
+    stop: Stop,
+    tempo: Tempo,
+    limits: Limits,
+    made: u64,
+    started: Instant,
+    /// Where progress is shown, and when next.
+    progress: Option<(Console, Instant)>,
+}
+
+impl Emitter {
+    /// Lines to `output` until `limits` or `stop`; progress goes to the console that is given for it.
+    pub(crate) fn new(
+        output: Output<Sink>,
+        stop: Stop,
+        tempo: Tempo,
+        limits: Limits,
+        progress: Option<Console>,
+    ) -> Self {
+        let started = Instant::now();
+        let progress = progress.map(|console| (console, started + 2 * PROGRESS));
+        Self {
+            output,
+            stop,
+            tempo,
+            limits,
+            made: 0,
+            started,
+            progress,
+        }
+    }
+
+    /// Whether the limits allow one more line that is due at `due` (nanoseconds since the run's beginning, by the
+    /// simulated or recorded clock).
+    pub(crate) fn wants(&self, due: u128) -> bool {
+        self.wants_more() && due < self.limits.duration
+    }
+
+    /// Whether fewer lines were written than were asked for.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.made < self.limits.count
+    }
+
+    /// Waits until the line that the clock has at `due` is due, with nothing held back meanwhile.
+    pub(crate) fn wait(&mut self, due: u128) -> Result<(), Halt> {
+        loop {
+            if let Some(signal) = self.stop.requested() {
+                return Err(Halt::Ended(Ending::Signal(signal)));
+            }
+            let left = match &self.tempo {
+                Tempo::Max => Duration::ZERO,
+                Tempo::Clock(times) => {
+                    let due = real_time(due, *times);
+                    // A line that was due when the last one was is due now.
+                    due.saturating_sub(self.started.elapsed())
+                }
+                Tempo::Rate(pace) => pace.wait(Instant::now()),
+            };
+            if left.is_zero() {
+                break;
+            }
+            self.flush()?;
+            self.sleep(left.max(TOGETHER))?;
+        }
+        if let Tempo::Rate(pace) = &mut self.tempo {
+            pace.passed(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Writes a line that `compose` appends, without its end.
+    pub(crate) fn write(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), Halt> {
+        self.made += 1;
+        let written = self.output.compose(compose);
+        if self.made.is_multiple_of(4096) {
+            self.show_progress();
+        }
+        self.checked(written)
+    }
+
+    /// Writes a line that is not counted.
+    pub(crate) fn write_header(&mut self, line: &[u8]) -> Result<(), Halt> {
+        let written = self.output.line(line);
+        self.checked(written)
+    }
+
+    /// Writes out what is held back.
+    pub(crate) fn flush(&mut self) -> Result<(), Halt> {
+        let written = self.output.flush();
+        self.checked(written)
+    }
+
+    /// How long an input may be waited for before [`flush`](Self::flush) is due.
+    pub(crate) fn patience(&self) -> Duration {
+        self.output.flush_in().unwrap_or(PROGRESS)
+    }
+
+    /// Shows how far the run is, if that is due.
+    pub(crate) fn show_progress(&mut self) {
+        let Some((console, next)) = &mut self.progress else {
+            return;
+        };
+        let now = Instant::now();
+        if now >= *next {
+            let rate = grouped(per_second(self.made, now - self.started));
+            console.progress(format_args!("{} lines, {rate}/s", grouped(self.made)));
+            *next = now + PROGRESS;
+        }
+    }
+
+    /// Sleeps, at most until a stop is requested.
+    fn sleep(&mut self, time: Duration) -> io::Result<()> {
+        self.show_progress();
+        let time = if self.progress.is_some() {
+            time.min(PROGRESS)
+        } else {
+            time
+        };
+        let timeout = Timespec::try_from(time).ok();
+        match poll(
+            &mut [PollFd::new(&self.stop, PollFlags::IN)],
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn checked(&self, written: Result<(), OutputError>) -> Result<(), Halt> {
+        written.map_err(|error| match (error, self.stop.requested()) {
+            (OutputError::ReaderGone, _) => Halt::Ended(Ending::ReaderGone),
+            // The signal has told why already: the reader is stuck.
+            (OutputError::Io(_, error), Some(signal))
+                if error.kind() == io::ErrorKind::TimedOut =>
+            {
+                Halt::Ended(Ending::Signal(signal))
+            }
+            (error, _) => Halt::Output(error),
+        })
+    }
+}
+
+/// Nanoseconds of a clock that runs `times` as fast as real time, in real time.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a fraction of a microsecond in a month: less than a sleep's"
+)]
+fn real_time(nanoseconds: u128, times: f64) -> Duration {
+    // A time that is out of range will not come.
+    Duration::try_from_secs_f64(nanoseconds as f64 / 1e9 / times).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tapline_pipe::stop::Signal;
+
+    fn emitter(tempo: Tempo, limits: Limits) -> (std::io::PipeReader, Emitter, Stop) {
+        let (reader, writer) = io::pipe().unwrap();
+        let stop = Stop::manual().unwrap();
+        let sink = Sink::new(
+            std::fs::File::from(std::os::fd::OwnedFd::from(writer)),
+            stop.clone(),
+        );
+        let output = Output::new("stdout", sink, false);
+        (
+            reader,
+            Emitter::new(output, stop.clone(), tempo, limits, None),
+            stop,
+        )
+    }
+
+    const FOREVER: Limits = Limits {
+        count: u64::MAX,
+        duration: u128::MAX,
+    };
+
+    #[test]
+    fn a_clock_that_runs_twice_as_fast_halves_the_wait() {
+        assert_eq!(real_time(1_000_000_000, 2.0), Duration::from_millis(500));
+        assert_eq!(real_time(1_000_000_000, 0.5), Duration::from_secs(2));
+        assert_eq!(real_time(u128::MAX, 1e-300), Duration::MAX);
+    }
+
+    #[test]
+    fn a_line_is_not_written_before_it_is_due() {
+        let (_reader, mut emitter, _) = emitter(Tempo::Clock(10.0), FOREVER);
+        let before = emitter.started;
+        emitter.wait(1_000_000_000).unwrap();
+        assert!(before.elapsed() >= Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_was_written_is_out_before_a_wait() {
+        use std::io::Read;
+        let (mut reader, mut emitter, stop) = emitter(Tempo::Clock(1.0), FOREVER);
+        emitter.write(|line| line.extend_from_slice(b"a")).unwrap();
+        let waiting = std::thread::spawn(move || {
+            let mut read = [0; 2];
+            reader.read_exact(&mut read).unwrap();
+            stop.request(Signal::Interrupt);
+            read
+        });
+        // An hour: only the stop request ends it, and that comes only after the line did.
+        let halt = emitter.wait(3600 * 1_000_000_000).unwrap_err();
+        assert!(matches!(
+            halt,
+            Halt::Ended(Ending::Signal(Signal::Interrupt))
+        ));
+        assert_eq!(&waiting.join().unwrap(), b"a\n");
+    }
+
+    #[test]
+    fn limits_are_kept() {
+        let (_reader, mut emitter, _) = emitter(
+            Tempo::Max,
+            Limits {
+                count: 2,
+                duration: 10,
+            },
+        );
+        assert!(emitter.wants(9));
+        assert!(!emitter.wants(10));
+        emitter.write(|_| {}).unwrap();
+        emitter.write(|_| {}).unwrap();
+        assert!(!emitter.wants(0));
+    }
+}

@@ -1,0 +1,42 @@
+//! Emits NDJSON readings of a fleet of emergency generators, or replays a recording.
+
+mod args;
+mod calendar;
+mod cell;
+mod dice;
+mod emit;
+mod fleet;
+mod generator;
+mod machine;
+mod moment;
+mod replay;
+mod rows;
+mod run;
+mod sink;
+mod towns;
+mod weather;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use tapline_pipe::console::Console;
+use tapline_pipe::outcome::COULD_NOT_RUN;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::get();
+    let console = Console::new(
+        "gen-sim",
+        args.messages.level(),
+        io::stderr(),
+        io::stderr().is_terminal(),
+    );
+    match run::run(&args, &console) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            console.error(format_args!("{error:#}"));
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A run: a fleet's readings or a recording's records to stdout, and how it ended.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use tapline_pipe::args::SummaryFormat;
+use tapline_pipe::console::Console;
+use tapline_pipe::outcome::{Ending, Summary};
+use tapline_pipe::output::Output;
+use tapline_pipe::reject::Rejects;
+use tapline_pipe::stop::Stop;
+
+use crate::args::Args;
+use crate::emit::{Emitter, Halt, Limits, Tempo};
+use crate::fleet::{CSV_HEADER, Fleet, Form};
+use crate::replay::{Replay, Step};
+use crate::sink::Sink;
+
+/// Does what the arguments say; the exit code.
+pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
+    let stop = Stop::install().context("signals")?;
+    let mut work = match &args.replay {
+        Some(file) => Work::Recording(Box::new(open(args, file, &stop, console)?)),
+        None => Work::Fleet(
+            Fleet::new(
+                args.seed,
+                args.generators,
+                args.start.as_nanosecond(),
+                args.interval,
+            ),
+            args.format,
+        ),
+    };
+    let stdout = io::stdout();
+    let sink = Sink::new(
+        File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?),
+        stop.clone(),
+    );
+    let written = sink.written();
+    // Progress would stand between the lines of a terminal that shows both.
+    let progress = (console.shows_progress() && !stdout.is_terminal()).then(|| console.clone());
+    let output = Output::new("stdout", sink, stdout.is_terminal());
+    let started = Instant::now();
+    let limits = Limits {
+        count: args.count.unwrap_or(u64::MAX),
+        duration: args
+            .duration
+            .map_or(u128::MAX, |duration| duration.as_nanos()),
+    };
+    let mut emitter = Emitter::new(
+        output,
+        stop,
+        Tempo::new(args.speed, args.rate, started),
+        limits,
+        progress,
+    );
+    let mut ended = work.go(&mut emitter, args.reject.strict);
+    if !matches!(ended, Err(Halt::Output(_)) | Ok(Ending::ReaderGone)) {
+        // What was due is written, whatever ended the run.
+        ended = emitter.flush().map_or_else(settle, |()| ended);
+    }
+    console.wipe_progress();
+
+    let mut summary = Summary::new(console.tool());
+    let (lines, bytes) = written.get();
+    summary.seconds = started.elapsed();
+    match &mut work {
+        Work::Fleet(_, form) => {
+            let (lines, bytes) = match form {
+                Form::Csv if lines > 0 => (lines - 1, bytes - CSV_HEADER.len() as u64 - 1),
+                _ => (lines, bytes),
+            };
+            (summary.delivered, summary.bytes) = (lines, bytes - lines);
+        }
+        Work::Recording(replay) => {
+            summary.delivered = lines;
+            (summary.bytes, summary.blank) = replay.counts();
+            summary.rejected = replay.rejects().count();
+            replay.rejects().finish().context("--rejects")?;
+        }
+    }
+    // A line that was never written (its reader went away) was not handled, so it isn't counted as read either.
+    summary.read = summary.delivered + summary.rejected;
+    let ending = ended?;
+    match args.summary.summary {
+        SummaryFormat::Json => console.line(summary.json()),
+        SummaryFormat::Text if ending != Ending::ReaderGone => console.info(summary.text()),
+        SummaryFormat::Text => {}
+    }
+    Ok(ending.exit_code(summary.rejected))
+}
+
+/// Opens the recording.
+fn open(args: &Args, file: &Path, stop: &Stop, console: &Console) -> anyhow::Result<Replay> {
+    let path = args.reject.rejects.as_deref();
+    let rejects = Rejects::open(console.clone(), path).with_context(|| {
+        path.map(|path| path.display().to_string())
+            .unwrap_or_default()
+    })?;
+    // The arguments were refused without a form.
+    let form = args.replay_form().unwrap_or(Form::Ndjson);
+    let time = args.time_field.as_deref();
+    Replay::open(
+        file,
+        form,
+        time,
+        args.interval,
+        args.record.max_record,
+        stop.clone(),
+        rejects,
+    )
+}
+
+/// Where lines come from.
+enum Work {
+    Fleet(Fleet, Form),
+    Recording(Box<Replay>),
+}
+
+impl Work {
+    /// Writes all lines; how it ended, unless stdout can't be written.
+    fn go(&mut self, emitter: &mut Emitter, strict: bool) -> Result<Ending, Halt> {
+        let done = match self {
+            Self::Fleet(fleet, form) => simulate(fleet, *form, emitter).map(|()| Ending::Complete),
+            Self::Recording(replay) => play(replay, emitter, strict),
+        };
+        done.or_else(settle)
+    }
+}
+
+/// An end in order is none that failed.
+fn settle(halt: Halt) -> Result<Ending, Halt> {
+    match halt {
+        Halt::Ended(ending) => Ok(ending),
+        other => Err(other),
+    }
+}
+
+/// Writes the readings of a fleet.
+fn simulate(fleet: &mut Fleet, form: Form, emitter: &mut Emitter) -> Result<(), Halt> {
+    if form == Form::Csv {
+        emitter.write_header(CSV_HEADER)?;
+    }
+    loop {
+        let due = fleet.due();
+        if !emitter.wants(due) {
+            return Ok(());
+        }
+        emitter.wait(due)?;
+        emitter.write(|line| fleet.write_next(form, line))?;
+    }
+}
+
+/// Writes the records of a recording.
+fn play(replay: &mut Replay, emitter: &mut Emitter, strict: bool) -> Result<Ending, Halt> {
+    while emitter.wants_more() {
+        if !replay.has_buffered() {
+            emitter.show_progress();
+        }
+        match replay.next(emitter.patience()).map_err(Halt::Recording)? {
+            Step::Record => {
+                let due = replay.due();
+                if !emitter.wants(due) {
+                    break;
+                }
+                emitter.wait(due)?;
+                emitter.write(|line| line.extend_from_slice(replay.take()))?;
+            }
+            Step::Rejected if strict => return Ok(Ending::Strict),
+            Step::Rejected => {}
+            Step::Idle => emitter.flush()?,
+            Step::End => break,
+            Step::Stopped(signal) => return Ok(Ending::Signal(signal)),
+        }
+    }
+    Ok(Ending::Complete)
+}
