@@ -5,7 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::{self, Read, Write},
     path::Path,
     time::{Duration, Instant},
 };
@@ -85,48 +85,108 @@ impl<W: Write> AckWriter<W> {
     }
 }
 
-/// The tap's side: reads acks, one after the other, until the sink has gone.
+/// The tap's side: takes what acks have come, without waiting.
 #[derive(Debug)]
-pub struct AckReader<R> {
-    from: BufReader<R>,
-    line: String,
+pub struct AckReader<R = File> {
+    from: R,
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
     highest: u64,
+    writers: Writers,
 }
 
-impl<R: io::Read> AckReader<R> {
-    /// Acks from a reader.
+/// Who holds the other end of the acks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Nobody has opened it so far.
+    Awaited,
+    /// Somebody has it open, or has written.
+    Present,
+    /// They have gone.
+    Gone,
+}
+
+impl AckReader {
+    /// Opens a FIFO for acks. Does not wait for a writer.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the path, or that it is no FIFO.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)?;
+        if !file.metadata()?.file_type().is_fifo() {
+            let why = "acks come through a FIFO (mkfifo), and this is none";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Ok(Self::new(file))
+    }
+}
+
+impl<R: Read> AckReader<R> {
+    /// Acks from a reader that says `WouldBlock` rather than wait.
     pub fn new(from: R) -> Self {
         Self {
-            from: BufReader::new(from),
-            line: String::new(),
+            from,
+            partial: Vec::new(),
             highest: 0,
+            writers: Writers::Awaited,
         }
     }
 
-    /// The next ack that is higher than all before; `None` when the writers have gone. Blocks.
+    /// Reads what is there and gives the highest `seq` so far, 0 before the first.
     ///
     /// # Errors
     ///
     /// When reading fails, or a line isn't a number.
-    pub fn next_ack(&mut self) -> io::Result<Option<u64>> {
+    pub fn highest(&mut self) -> io::Result<u64> {
+        let mut block = [0; 4096];
         loop {
-            self.line.clear();
-            if self.from.read_line(&mut self.line)? == 0 {
-                return Ok(None);
-            }
-            let text = self.line.trim();
-            let wrong = || {
-                io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("'{text}' is not the seq of an ack"),
-                )
-            };
-            let seq: u64 = text.parse().map_err(|_| wrong())?;
-            if seq > self.highest {
-                self.highest = seq;
-                return Ok(Some(seq));
+            match self.from.read(&mut block) {
+                Ok(0) => {
+                    if self.writers == Writers::Present {
+                        self.writers = Writers::Gone;
+                    }
+                    return Ok(self.highest);
+                }
+                Ok(read) => {
+                    self.writers = Writers::Present;
+                    self.take(&block[..read])?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writers = Writers::Present;
+                    return Ok(self.highest);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn take(&mut self, block: &[u8]) -> io::Result<()> {
+        for part in block.split_inclusive(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.partial);
+                let text = line.trim_ascii().escape_ascii().to_string();
+                let wrong = || format!("'{text}' is not the seq of an ack");
+                let seq = text
+                    .parse()
+                    .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, wrong()))?;
+                self.highest = self.highest.max(seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who held the other end when [`highest`](Self::highest) last looked.
+    #[must_use]
+    pub fn writers(&self) -> Writers {
+        self.writers
     }
 }
 
@@ -138,11 +198,55 @@ mod tests {
     #[test]
     fn a_line_that_is_no_number_is_told() {
         let mut acks = AckReader::new(&b"3\nx\n"[..]);
-        assert_eq!(acks.next_ack().unwrap(), Some(3));
         assert_eq!(
-            acks.next_ack().unwrap_err().to_string(),
+            acks.highest().unwrap_err().to_string(),
             "'x' is not the seq of an ack"
         );
+    }
+
+    #[test]
+    fn a_line_counts_when_its_end_has_come() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&reader, true).unwrap();
+        let mut acks = AckReader::new(reader);
+        assert_eq!(
+            (acks.highest().unwrap(), acks.writers()),
+            (0, Writers::Present)
+        );
+        writer.write_all(b"7\n12").unwrap();
+        assert_eq!(acks.highest().unwrap(), 7);
+        writer.write_all(b"3\n").unwrap();
+        assert_eq!(acks.highest().unwrap(), 123);
+        drop(writer);
+        assert_eq!(
+            (acks.highest().unwrap(), acks.writers()),
+            (123, Writers::Gone)
+        );
+    }
+
+    #[test]
+    fn a_fifo_is_opened_without_a_writer_and_a_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acks");
+        std::fs::write(&path, "").unwrap();
+        assert!(
+            AckReader::open(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("FIFO")
+        );
+        std::fs::remove_file(&path).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, 0o600.into(), 0).unwrap();
+        let mut acks = AckReader::open(&path).unwrap();
+        assert_eq!(
+            (acks.highest().unwrap(), acks.writers()),
+            (0, Writers::Awaited)
+        );
+        let mut writer = AckWriter::open(&path).unwrap();
+        writer.settled(5).unwrap();
+        writer.flush().unwrap();
+        assert_eq!(acks.highest().unwrap(), 5);
     }
 
     proptest! {
@@ -154,13 +258,11 @@ mod tests {
                 writer.settled(*seq).unwrap();
             }
             writer.flush().unwrap();
-            let mut reader = AckReader::new(&bytes[..]);
-            let mut last = 0;
-            while let Some(seq) = reader.next_ack().unwrap() {
-                prop_assert!(seq > last);
-                last = seq;
-            }
-            prop_assert_eq!(last, seqs.into_iter().max().unwrap_or(0));
+            let written = String::from_utf8(bytes.clone()).unwrap();
+            let lines: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
+            prop_assert!(lines.is_sorted_by(|a, b| a < b));
+            let highest = seqs.into_iter().max().unwrap_or(0);
+            prop_assert_eq!(AckReader::new(&bytes[..]).highest().unwrap(), highest);
         }
     }
 }

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn input() -> (Input<io::PipeReader>, io::PipeWriter, Stop) {
         let (reader, writer) = io::pipe().unwrap();

@@ -2,14 +2,20 @@
 
 use std::{
     io::{self, Write},
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// A line waits at most so long for others before it is written out.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(50);
 
 /// A full buffer is written out at once.
 const BLOCK: usize = 64 * 1024;
+
+/// What a writable pipe takes without blocking: POSIX demands 512, Linux has 4,096.
+const PIPE_BUF: usize = 4096;
 
 /// Why nothing more can be written.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +67,30 @@ impl<W: Write> Output<W> {
     ///
     /// [`OutputError`], if the line made a write due.
     pub fn compose(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), OutputError> {
-        compose(&mut self.buffer);
-        self.buffer.push(b'\n');
+        self.push(compose);
         if self.terminal || self.buffer.len() >= BLOCK {
             return self.flush();
         }
+        Ok(())
+    }
+
+    /// Adds a line and writes nothing, however full the buffer is: for a caller that looks whether a flush
+    /// [is due](Self::is_due) and flushes with [`flush_unless`](Self::flush_unless).
+    pub fn push(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
+        compose(&mut self.buffer);
+        self.buffer.push(b'\n');
         if self.since.is_none() {
             self.since = Some(Instant::now());
         }
-        Ok(())
+    }
+
+    /// Whether what is buffered should be written now: it fills a block, has waited long enough, or goes to
+    /// a terminal.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        let full = self.terminal || self.buffer.len() >= BLOCK;
+        self.since
+            .is_some_and(|since| full || since.elapsed() >= FLUSH_AFTER)
     }
 
     /// How long the caller may wait before it must flush; `None` if nothing is buffered.
@@ -101,14 +122,79 @@ impl<W: Write> Output<W> {
             .writer
             .write_all(&self.buffer)
             .and_then(|()| self.writer.flush());
+        self.forget();
+        written.map_err(|error| self.judge(error))
+    }
+
+    fn forget(&mut self) {
         self.buffer.clear();
         // One huge record must not be paid for ever after.
         self.buffer.shrink_to(4 * BLOCK);
         self.since = None;
-        written.map_err(|error| match error.kind() {
+    }
+
+    fn judge(&self, error: io::Error) -> OutputError {
+        match error.kind() {
             io::ErrorKind::BrokenPipe => OutputError::ReaderGone,
             _ => OutputError::Io(self.name.clone(), error),
-        })
+        }
+    }
+}
+
+/// What to do while the reader takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    /// Look again soon.
+    Wait,
+    /// Drop what isn't written.
+    GiveUp,
+}
+
+impl<W: Write + AsFd> Output<W> {
+    /// As [`flush`](Output::flush), for a caller that has other duties while the reader takes nothing:
+    /// `blocked` is called about every [`FLUSH_AFTER`] until there is room again. If it says to give up, what
+    /// is left of the buffer is dropped, and the answer is `false`.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Output::flush), and what `blocked` says.
+    pub fn flush_unless<E: From<OutputError>>(
+        &mut self,
+        mut blocked: impl FnMut() -> Result<Blocked, E>,
+    ) -> Result<bool, E> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut rest = buffer.as_slice();
+        let mut result = Ok(true);
+        while !rest.is_empty() && matches!(result, Ok(true)) {
+            if is_writable(self.writer.as_fd()) {
+                // A pipe that poll(2) calls writable takes PIPE_BUF bytes without blocking (pipe(7)).
+                let (chunk, after) = rest.split_at(rest.len().min(PIPE_BUF));
+                let written = self
+                    .writer
+                    .write_all(chunk)
+                    .and_then(|()| self.writer.flush());
+                result = written
+                    .map(|()| true)
+                    .map_err(|error| E::from(self.judge(error)));
+                rest = after;
+            } else {
+                result = blocked().map(|what| what == Blocked::Wait);
+            }
+        }
+        self.buffer = buffer;
+        self.forget();
+        result
+    }
+}
+
+/// Whether a write would not block, now or within [`FLUSH_AFTER`]. A reader that has gone makes it true, and
+/// so does whatever else is wrong: the write will say so.
+fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
+    let timeout = Timespec::try_from(FLUSH_AFTER).ok();
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(ready) => ready > 0,
+        Err(error) => error != rustix::io::Errno::INTR,
     }
 }
 
@@ -153,5 +239,30 @@ mod tests {
             .line(b"a")
             .unwrap_err();
         assert!(full.to_string().starts_with("stdout: "), "{full}");
+    }
+
+    #[test]
+    fn a_blocked_reader_leaves_time_for_other_duties_and_can_be_given_up() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut output = Output::new("stdout", writer, false);
+        let line = vec![b'x'; 300_000];
+        output.push(|out| out.extend_from_slice(&line));
+        let mut calls = 0;
+        let done: Result<bool, OutputError> = output.flush_unless(|| {
+            calls += 1;
+            // Make room, as a reader that comes back does.
+            let mut taken = vec![0; 70_000];
+            let read = io::Read::read(&mut reader, &mut taken).unwrap();
+            assert!(read > 0);
+            Ok(Blocked::Wait)
+        });
+        assert!(done.unwrap() && calls >= 2, "{calls}");
+        output.push(|out| out.extend_from_slice(&line));
+        let done: Result<bool, OutputError> = output.flush_unless(|| Ok(Blocked::GiveUp));
+        assert!(!done.unwrap());
+        drop(reader);
+        output.push(|out| out.push(b'y'));
+        let done: Result<bool, OutputError> = output.flush_unless(|| Ok(Blocked::GiveUp));
+        assert!(matches!(done, Err(OutputError::ReaderGone)));
     }
 }

@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(pace.wait(start), Duration::ZERO);
         pace.passed(start);
         assert_eq!(pace.wait(start), Duration::from_millis(10));
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         let mut burst = 0;
         while pace.wait(later).is_zero() {
             pace.passed(later);
