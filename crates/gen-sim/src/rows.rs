@@ -230,14 +230,37 @@ impl<R: Read + AsFd> Rows<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
-    /// All rows of `text`, each as its lines and its cells; a row that is too long has none.
-    fn rows(text: &[u8], max_record: usize) -> (Vec<(u64, u64, Vec<String>)>, u64) {
-        let (reader, mut writer) = io::pipe().unwrap();
-        let text = text.to_vec();
-        let feeder = std::thread::spawn(move || writer.write_all(&text).unwrap());
-        let mut rows = Rows::new(reader, max_record, Stop::manual().unwrap());
+    /// Gives its bytes in pieces of at most `step`, and can always be read.
+    struct Pieces<'a> {
+        text: &'a [u8],
+        step: usize,
+        null: std::fs::File,
+    }
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let piece = self.step.min(into.len());
+            self.text.read(&mut into[..piece])
+        }
+    }
+
+    impl AsFd for Pieces<'_> {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            self.null.as_fd()
+        }
+    }
+
+    /// A row: its first and last line, and its cells.
+    type Found = (u64, u64, Vec<String>);
+
+    /// All rows of `text` and its empty lines; a row that is too long has no cells.
+    fn rows_in_pieces(text: &[u8], max_record: usize, step: usize) -> (Vec<Found>, u64) {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let pieces = Pieces { text, step, null };
+        let mut rows = Rows::new(pieces, max_record, Stop::manual().unwrap());
         let mut found = Vec::new();
         loop {
             let (first, last) = match rows.next(Duration::from_mins(1)).unwrap() {
@@ -250,11 +273,35 @@ mod tests {
                 .map(|cell| String::from_utf8_lossy(cell).into_owned());
             found.push((first, last, cells.collect()));
         }
-        feeder.join().unwrap();
         (found, rows.blank())
     }
 
-    fn row(first: u64, last: u64, cells: &[&str]) -> (u64, u64, Vec<String>) {
+    /// The same, which must not depend on where the pieces end.
+    fn rows(text: &[u8], max_record: usize) -> (Vec<Found>, u64) {
+        let whole = rows_in_pieces(text, max_record, usize::MAX);
+        if !text.starts_with("\u{feff}".as_bytes()) {
+            assert_eq!(rows_in_pieces(text, max_record, 3), whole);
+        }
+        whole
+    }
+
+    proptest! {
+        #[test]
+        fn cells_come_back_from_their_csv(
+            table in vec(vec(any::<String>(), 1..4), 0..6),
+            step in 1_usize..40,
+            end in prop::sample::select(vec!["\n", "\r\n", "\n\n"]),
+        ) {
+            let quoted = |cell: &String| format!("\"{}\"", cell.replace('"', "\"\""));
+            let row = |cells: &Vec<String>| cells.iter().map(quoted).collect::<Vec<_>>().join(",") + end;
+            let text: String = table.iter().map(row).collect();
+            let (found, _) = rows_in_pieces(text.as_bytes(), 1 << 20, step);
+            let cells: Vec<_> = found.into_iter().map(|(_, _, cells)| cells).collect();
+            prop_assert_eq!(cells, table);
+        }
+    }
+
+    fn row(first: u64, last: u64, cells: &[&str]) -> Found {
         (
             first,
             last,

@@ -165,7 +165,11 @@ mod fleet {
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             });
-        assert_eq!(format!("{hash:016x}"), "677483586ce690d3", "FNV-1a of the output");
+        assert_eq!(
+            format!("{hash:016x}"),
+            "677483586ce690d3",
+            "FNV-1a of the output"
+        );
     }
 
     #[test]
