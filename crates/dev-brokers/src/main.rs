@@ -1,0 +1,138 @@
+//! An MQTT broker, a Kafka cluster and a schema registry in one process, for a laptop.
+
+mod addresses;
+mod args;
+mod command;
+mod kafka;
+mod mqtt;
+mod registry;
+
+use std::{
+    io::{self, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use rustix::event::{PollFd, PollFlags, poll};
+use tapline_pipe::stop::Stop;
+
+use addresses::Addresses;
+use args::Args;
+use kafka::Cluster;
+
+/// How long each broker may take to answer for the first time.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("{error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<u8> {
+    // From the first moment, so that a signal during the start ends it in order, too.
+    let stop = if args.command.is_empty() {
+        Some(Stop::install()?)
+    } else {
+        None
+    };
+    let cluster = Cluster::start(args.kafka_brokers, &args.topics)?;
+    let addresses = start(args, &cluster)?;
+    let Some(stop) = stop else {
+        return command::run(&args.command, &addresses);
+    };
+    announce(args, &addresses)?;
+    wait(&stop)
+}
+
+/// Starts what there is beside the Kafka cluster, and waits until all of it answers.
+fn start(args: &Args, cluster: &Cluster) -> anyhow::Result<Addresses> {
+    let mqtt = listen("mqtt", "--mqtt-port", args.mqtt_port)?;
+    let registry = listen("registry", "--registry-port", args.registry_port)?;
+    let mqtt_address = mqtt.local_addr()?;
+    let addresses = Addresses {
+        mqtt: mqtt_address.to_string(),
+        kafka: cluster.addresses(),
+        registry: registry.local_addr()?.to_string(),
+    };
+    let behind = mqtt::start(args.mqtt_buffer, |message, is_fatal| {
+        say(message);
+        if is_fatal {
+            std::process::exit(2);
+        }
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::Builder::new()
+        .name("servers".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                let listeners = (
+                    tokio::net::TcpListener::from_std(mqtt),
+                    tokio::net::TcpListener::from_std(registry),
+                );
+                // Both were made non-blocking, which is all that can be wrong with them.
+                if let (Ok(mqtt), Ok(registry)) = listeners {
+                    tokio::join!(
+                        mqtt::front::serve(mqtt, behind),
+                        registry::http::serve(registry)
+                    );
+                }
+            });
+        })?;
+    mqtt::wait_until_ready(mqtt_address, READY_LIMIT)?;
+    cluster.wait_until_ready(args.kafka_brokers, READY_LIMIT)?;
+    Ok(addresses)
+}
+
+/// Listens on loopback: on the port that was asked for, or on a free one.
+fn listen(what: &str, option: &str, port: Option<u16>) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
+    let listener = TcpListener::bind(address).map_err(|error| match (error.kind(), port) {
+        (io::ErrorKind::AddrInUse, Some(port)) => anyhow!(
+            "{what}: port {port} is in use: give {option} another one, or leave it out for a free one"
+        ),
+        _ => anyhow!("{what}: no port on {}: {error}", address.ip()),
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn announce(args: &Args, addresses: &Addresses) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write!(stdout, "{addresses}")
+        .and_then(|()| stdout.flush())
+        .context("stdout: the addresses could not be written")?;
+    if !args.quiet {
+        say("ready: all in memory, for a laptop; SIGINT (Ctrl-C) or SIGTERM ends it");
+    }
+    Ok(())
+}
+
+/// Waits for a signal and returns the exit code that tells of it.
+fn wait(stop: &Stop) -> anyhow::Result<u8> {
+    loop {
+        if let Some(signal) = stop.requested() {
+            return Ok(signal.exit_code());
+        }
+        match poll(&mut [PollFd::new(stop, PollFlags::IN)], None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("waiting for a signal"),
+        }
+    }
+}
+
+/// A message for a person. If stderr can't be written to, there is nowhere to say so.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "dev-brokers: {message}");
+}
