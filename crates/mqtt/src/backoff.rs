@@ -1,0 +1,67 @@
+//! How long to wait before the next attempt to connect.
+
+use std::time::Duration;
+
+/// Exponential backoff with full jitter over the upper half, so that a thousand clients that lost
+/// the same broker do not come back in the same instant.
+#[derive(Clone, Debug)]
+pub(crate) struct Backoff {
+    current: Duration,
+    state: u64,
+}
+
+const FIRST: Duration = Duration::from_millis(200);
+const LAST: Duration = Duration::from_secs(30);
+
+impl Backoff {
+    /// A backoff whose jitter follows from `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            current: FIRST,
+            state: seed | 1,
+        }
+    }
+
+    /// Begins anew: a connection held.
+    pub(crate) fn reset(&mut self) {
+        self.current = FIRST;
+    }
+
+    /// The time to wait now, between half of the current step and all of it.
+    pub(crate) fn next(&mut self) -> Duration {
+        // xorshift64: enough to tell clients apart.
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        let half = self.current / 2;
+        let part = u32::try_from(self.state >> 44).unwrap_or(0);
+        let wait = half + half * part / (1 << 20);
+        self.current = (self.current * 2).min(LAST);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_bound_with_jitter_and_begin_anew() {
+        let mut backoff = Backoff::new(42);
+        let mut step = FIRST;
+        for _ in 0..20 {
+            let wait = backoff.next();
+            assert!(wait >= step / 2 && wait <= step, "{wait:?} of {step:?}");
+            step = (step * 2).min(LAST);
+        }
+        backoff.reset();
+        assert!(backoff.next() <= FIRST);
+    }
+
+    #[test]
+    fn two_seeds_wait_differently() {
+        let (mut one, mut two) = (Backoff::new(1), Backoff::new(0x9e37_79b9_7f4a_7c15));
+        let waits = |backoff: &mut Backoff| (0..8).map(|_| backoff.next()).collect::<Vec<_>>();
+        assert_ne!(waits(&mut one), waits(&mut two));
+    }
+}

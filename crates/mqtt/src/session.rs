@@ -1,0 +1,179 @@
+//! The life of a session over its connections: connect, run, wait, connect again.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::backoff::Backoff;
+use crate::connection::{Connection, End};
+use crate::error::{ConnectError, Refusal, SessionError};
+use crate::handshake::{self, Accepted};
+use crate::ledger::{Incoming, Outgoing};
+use crate::message::Message;
+use crate::options::{Event, SessionOptions};
+use crate::shared::{Settled, Shared, Status};
+
+/// What outlives a connection.
+pub(crate) struct State {
+    pub(crate) options: SessionOptions,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: Incoming,
+    /// Messages that were settled and not posted yet.
+    pub(crate) settled: Vec<Settled>,
+    /// Empty between two calls of `collect`; kept for its memory.
+    collected: VecDeque<(u64, Message)>,
+    /// Whether a connection was there and subscribed.
+    pub(crate) was_online: bool,
+}
+
+impl State {
+    /// Takes over what the application has put in the outbox, or gives up everything if it says
+    /// so.
+    pub(crate) fn collect(&mut self) {
+        self.shared.collect(&mut self.collected);
+        for (ticket, message) in self.collected.drain(..) {
+            self.outgoing.queue(ticket, message);
+        }
+        self.incoming.acknowledge(self.shared.acknowledged());
+        if self.shared.take_abandoned() {
+            self.give_up(&Refusal::Abandoned);
+            self.post();
+        }
+    }
+
+    fn give_up(&mut self, refusal: &Refusal) {
+        for (ticket, message) in self.outgoing.abandon() {
+            self.settle(ticket, message.size(), Err(Box::new(refusal.clone())));
+        }
+    }
+
+    pub(crate) fn settle(
+        &mut self,
+        ticket: u64,
+        size: usize,
+        outcome: Result<crate::Reason, Box<Refusal>>,
+    ) {
+        self.settled.push(Settled {
+            ticket,
+            outcome,
+            size,
+        });
+    }
+
+    pub(crate) fn post(&mut self) {
+        self.shared.mailbox.post(&mut self.settled);
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        (self.options.on_event)(event);
+    }
+
+    /// Whether the application wants the end and nothing is left to do for it.
+    pub(crate) fn may_close(&self) -> bool {
+        self.shared.is_closing() && self.outgoing.is_idle()
+    }
+
+    fn finish(mut self, end: Result<(), SessionError>) {
+        let error = Arc::new(end.err().unwrap_or(SessionError::Closed));
+        let mut rest = mem::take(&mut self.collected);
+        self.shared.end(&mut rest);
+        for (ticket, message) in rest {
+            self.outgoing.queue(ticket, message);
+        }
+        self.give_up(&Refusal::SessionEnded(Arc::clone(&error)));
+        self.post();
+        if matches!(*error, SessionError::Closed) {
+            self.shared.set_status(Status::Closed);
+            self.tell(Event::Closed);
+        } else {
+            self.shared.set_status(Status::Failed(Arc::clone(&error)));
+            self.tell(Event::Failed(error));
+        }
+    }
+}
+
+/// Drives a session from its first attempt to connect to its end.
+pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>) {
+    let mut backoff = Backoff::new(options.seed);
+    let mut state = State {
+        outgoing: Outgoing::new(options.inflight),
+        incoming: Incoming::default(),
+        options,
+        shared,
+        settled: Vec::new(),
+        collected: VecDeque::new(),
+        was_online: false,
+    };
+    loop {
+        let why = match connect(&mut state).await {
+            None => return state.finish(Ok(())),
+            Some(Ok(accepted)) => {
+                let mut connection = Connection::new(&mut state, accepted);
+                let end = connection.run().await;
+                if connection.was_useful() {
+                    backoff.reset();
+                }
+                connection.salvage();
+                match end {
+                    End::Closed => return state.finish(Ok(())),
+                    End::Fatal(error) => return state.finish(Err(error)),
+                    End::Lost(why) => why,
+                }
+            }
+            Some(Err(error)) if !state.was_online || error.is_final() => {
+                return state.finish(Err(error.into()));
+            }
+            Some(Err(error)) => error.to_string(),
+        };
+        if !state.was_online {
+            // Lost between CONNACK and SUBACK of the first connection.
+            let lost = ConnectError::Broken(std::io::Error::other(why));
+            return state.finish(Err(lost.into()));
+        }
+        state.shared.set_status(Status::Offline);
+        let retry_in = backoff.next();
+        state.tell(Event::Lost { why, retry_in });
+        if !wait(&mut state, retry_in).await {
+            return state.finish(Ok(()));
+        }
+    }
+}
+
+/// Connects, unless the application closes the session first: `None`.
+async fn connect(state: &mut State) -> Option<Result<Accepted, ConnectError>> {
+    let options = state.options.clone();
+    let attempt = handshake::connect(&options, !state.was_online);
+    let mut attempt = std::pin::pin!(attempt);
+    let shared = Arc::clone(&state.shared);
+    loop {
+        tokio::select! {
+            result = &mut attempt => return Some(result),
+            () = shared.wake.notified() => {
+                state.collect();
+                if state.may_close() {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until it is time to connect again; false if the session is to end.
+async fn wait(state: &mut State, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    let shared = Arc::clone(&state.shared);
+    loop {
+        state.collect();
+        if state.may_close() {
+            return false;
+        }
+        tokio::select! {
+            () = sleep_until(until) => return true,
+            () = shared.wake.notified() => {}
+        }
+    }
+}
