@@ -96,8 +96,6 @@ impl Running {
         self.stdout
             .as_ref()
             .map_or(0, |stdout| count(&stdout.bytes()))
-            .as_ref()
-            .map_or(0, |stdout| count(&stdout.bytes()))
     }
 
     /// What came on stderr so far.
