@@ -1,0 +1,85 @@
+//! The client's side of the tests: a session of its own reactor, and waiting with a limit.
+
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tapline_mqtt::{
+    Capacity, Delivery, Event, Message, Qos, Reactor, Session, SessionOptions, Settled,
+};
+
+use crate::scripted::LIMIT;
+
+/// A reactor, a session, and what it tells.
+pub(crate) struct Client {
+    pub(crate) session: Session,
+    pub(crate) reactor: Reactor,
+    events: Mutex<Receiver<Event>>,
+    settled: Mutex<Vec<Settled>>,
+}
+
+impl Client {
+    pub(crate) fn open(mut options: SessionOptions) -> Self {
+        let (sender, events) = mpsc::channel();
+        let sender = Mutex::new(sender);
+        options.on_event = Arc::new(move |event| {
+            let _ = sender.lock().unwrap().send(event);
+        });
+        let reactor = Reactor::start(Capacity::default()).unwrap();
+        Self {
+            session: reactor.open(options),
+            reactor,
+            events: Mutex::new(events),
+            settled: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn publish(&self, ticket: u64, qos: Qos) {
+        let message = Message {
+            topic: Arc::from("t"),
+            payload: Bytes::from(ticket.to_string()),
+            qos,
+            retain: false,
+            properties: None,
+        };
+        self.session.publish(ticket, message).unwrap();
+        self.session.flush();
+    }
+
+    /// Waits for the first event that `pick` takes.
+    pub(crate) fn event<T>(&self, pick: impl Fn(Event) -> Option<T>) -> T {
+        let events = self.events.lock().unwrap();
+        loop {
+            let event = events.recv_timeout(LIMIT).expect("the event never came");
+            if let Some(found) = pick(event) {
+                return found;
+            }
+        }
+    }
+
+    /// Waits for the next settled message.
+    pub(crate) fn settled(&self) -> Settled {
+        let mut settled = self.settled.lock().unwrap();
+        let deadline = Instant::now() + LIMIT;
+        while settled.is_empty() {
+            assert!(Instant::now() < deadline, "nothing was settled");
+            self.reactor.settled(Duration::from_secs(1), &mut settled);
+        }
+        settled.remove(0)
+    }
+
+    /// Waits for the next received message.
+    pub(crate) fn receive(&self) -> Delivery {
+        let mut deliveries = Vec::new();
+        self.session.receive(LIMIT, 1, &mut deliveries).unwrap();
+        deliveries.pop().expect("nothing was received")
+    }
+
+    pub(crate) fn failure(&self) -> String {
+        self.event(|event| match event {
+            Event::Failed(error) => Some(error.to_string()),
+            _ => None,
+        })
+    }
+}

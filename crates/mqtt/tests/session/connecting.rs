@@ -1,0 +1,252 @@
+//! The way to a session, and all that can be in the way.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::scripted::{LIMIT, Scripted};
+use tapline_mqtt::{Event, Qos, Subscription, Tls, TlsFiles, Version};
+
+#[test]
+fn nobody_listens() {
+    // A port that was free a moment ago, and that the system does not give out again so soon.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut options = Scripted::start().options();
+    options.broker.port = port;
+    let failure = Client::open(options).failure();
+    assert_eq!(failure, "connection refused");
+}
+
+#[test]
+fn the_host_is_unknown() {
+    let mut options = Scripted::start().options();
+    options.broker.host = "no-such-host.invalid".to_owned();
+    let failure = Client::open(options).failure();
+    assert!(failure.starts_with("the host is not known: "), "{failure}");
+}
+
+#[test]
+fn the_peer_is_silent() {
+    let broker = Scripted::start();
+    let mut options = broker.options();
+    options.connect_timeout = Duration::from_millis(300);
+    let started = Instant::now();
+    let client = Client::open(options);
+    let _peer = broker.accept();
+    let failure = client.failure();
+    assert_eq!(failure, "no CONNACK (is it an MQTT broker?) within 300ms");
+    assert!(started.elapsed() < LIMIT);
+}
+
+#[test]
+fn the_peer_speaks_http() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.accept();
+    peer.expect(0x10);
+    peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert_eq!(
+        client.failure(),
+        "not an MQTT broker: it answered \"HTTP/1.1 400 Bad Request\""
+    );
+}
+
+#[test]
+fn the_peer_hangs_up() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.accept();
+    peer.expect(0x10);
+    drop(peer);
+    assert!(client.failure().contains("without a CONNACK"));
+}
+
+#[test]
+fn the_broker_refuses_with_a_reason_and_its_words() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.accept();
+    peer.expect(0x10);
+    // Reason String "go away".
+    peer.connack(
+        false,
+        0x87,
+        &[0x1f, 0, 7, b'g', b'o', b' ', b'a', b'w', b'a', b'y'],
+    );
+    assert_eq!(
+        client.failure(),
+        "the broker refused the connection: Not authorized (0x87): go away"
+    );
+}
+
+#[test]
+fn a_broker_of_3_1_1_alone_is_named_as_such() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.accept();
+    peer.expect(0x10);
+    peer.send(&[0x20, 2, 0, 1]);
+    assert!(client.failure().contains("does not speak MQTT 5"));
+}
+
+#[test]
+fn return_codes_of_3_1_1_are_named() {
+    let broker = Scripted::start();
+    let mut options = broker.options();
+    options.version = Version::V311;
+    let client = Client::open(options);
+    let mut peer = broker.accept();
+    let connect = peer.expect(0x10);
+    assert_eq!(connect[..8], [0, 4, b'M', b'Q', b'T', b'T', 4, 2]);
+    peer.send(&[0x20, 2, 0, 4]);
+    assert_eq!(
+        client.failure(),
+        "the broker refused the connection: Bad User Name or Password (0x86)"
+    );
+}
+
+#[test]
+fn tls_to_a_peer_without_it_is_told() {
+    let broker = Scripted::start();
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), include_str!("ca.pem")).unwrap();
+    let files = TlsFiles {
+        ca: Some(authority.path().to_owned()),
+        ..TlsFiles::default()
+    };
+    let mut options = broker.options();
+    options.broker.scheme = tapline_mqtt::Scheme::Mqtts;
+    options.tls = Some(Tls::load(&files, &[]).unwrap());
+    let client = Client::open(options);
+    let mut peer = broker.accept();
+    peer.send(b"220 mail ready\r\n");
+    assert_eq!(client.failure(), "TLS: the peer does not speak TLS");
+}
+
+#[test]
+fn files_for_tls_that_are_none_are_named() {
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let files = |ca: &std::path::Path| TlsFiles {
+        ca: Some(ca.to_owned()),
+        ..TlsFiles::default()
+    };
+    let error = Tls::load(&files(empty.path()), &[])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.ends_with("no certificate in PEM form"), "{error}");
+    let error = Tls::load(&files("/no/such".as_ref()), &[])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.starts_with("/no/such: "), "{error}");
+}
+
+#[test]
+fn a_refused_subscription_ends_the_session() {
+    let broker = Scripted::start();
+    let mut options = broker.options();
+    options.subscriptions = vec![
+        Subscription::new("a", Qos::AtLeastOnce),
+        Subscription::new("b/#", Qos::AtLeastOnce),
+    ];
+    let client = Client::open(options);
+    broker.welcome(false, &[]).subscribed(&[1, 0x87]);
+    assert_eq!(
+        client.failure(),
+        "the broker refused the subscription to b/#: Not authorized (0x87)"
+    );
+}
+
+#[test]
+fn a_lower_qos_than_asked_for_is_told() {
+    let broker = Scripted::start();
+    let mut options = broker.options();
+    options.subscriptions = vec![Subscription::new("a", Qos::ExactlyOnce)];
+    let client = Client::open(options);
+    broker.welcome(false, &[]).subscribed(&[1]);
+    let (filter, granted) = client.event(|event| match event {
+        Event::Downgraded {
+            filter, granted, ..
+        } => Some((filter, granted)),
+        _ => None,
+    });
+    assert_eq!((filter.as_str(), granted), ("a", Qos::AtLeastOnce));
+    assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
+}
+
+#[test]
+fn closing_says_disconnect_and_leaves_no_session_behind() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
+    client.session.start_close();
+    // Session Expiry Interval 0.
+    assert_eq!(peer.expect_disconnect(), [0, 5, 0x11, 0, 0, 0, 0]);
+    drop(peer);
+    assert!(client.session.close(LIMIT));
+}
+
+#[test]
+fn dropping_a_session_says_nothing_so_that_the_will_is_published() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
+    drop(client);
+    assert_eq!(peer.read(), None);
+}
+
+#[test]
+fn a_takeover_is_not_fought() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    peer.send(&[0xe0, 1, 0x8e]);
+    let failure = client.failure();
+    assert!(failure.starts_with("another client took over the session of client identifier test"));
+}
+
+#[test]
+fn silence_is_found_by_keep_alive_and_the_connection_replaced() {
+    let broker = Scripted::start();
+    let mut options = broker.options();
+    options.keep_alive = Duration::from_secs(1);
+    let client = Client::open(options);
+    let mut peer = broker.welcome(false, &[]);
+    peer.expect(0xc0);
+    // No answer to it: half-open for all the client can tell.
+    let why = client.event(|event| match event {
+        Event::Lost { why, .. } => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, "no answer to PINGREQ within 1s");
+    let _second = broker.welcome(false, &[]);
+    assert!(
+        client.event(|event| match event {
+            Event::Connected { again, .. } => Some(again),
+            _ => None,
+        }) || client.event(|event| match event {
+            Event::Connected { again, .. } => Some(again),
+            _ => None,
+        })
+    );
+}
+
+#[test]
+fn the_keep_alive_of_the_broker_goes_before_the_own() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    // Server Keep Alive 1 s, where the client has asked for 60 s.
+    let mut peer = broker.welcome(false, &[0x13, 0, 1]);
+    for _ in 0..2 {
+        peer.expect(0xc0);
+        peer.send(&[0xd0, 0]);
+    }
+    assert!(client.session.limits().is_some());
+}

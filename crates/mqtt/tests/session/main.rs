@@ -1,0 +1,7 @@
+//! Sessions against a broker that follows a script: what a real one does only on a bad day.
+
+mod client;
+mod connecting;
+mod publishing;
+mod scripted;
+mod subscribing;

@@ -1,0 +1,265 @@
+//! Publishing to a broker that answers out of order, refuses, forgets and breaks off.
+
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::scripted::{LIMIT, Scripted};
+use tapline_mqtt::{PublishError, Qos, Reason, Refusal};
+
+#[test]
+fn answers_out_of_order_settle_their_own_message() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    for ticket in 0..3 {
+        client.publish(ticket, Qos::AtLeastOnce);
+    }
+    let ids: Vec<u16> = (0..3).map(|_| peer.expect_publish().id).collect();
+    peer.answer(0x40, ids[2], 0x00);
+    peer.answer(0x40, ids[0], 0x10);
+    peer.answer(0x40, ids[1], 0x87);
+    let first = client.settled();
+    assert_eq!((first.ticket, first.outcome.unwrap()), (2, Reason::SUCCESS));
+    let second = client.settled();
+    assert_eq!(second.ticket, 0);
+    assert_eq!(second.outcome.unwrap(), Reason::NO_MATCHING_SUBSCRIBERS);
+    let third = client.settled();
+    assert_eq!(third.ticket, 1);
+    assert_eq!(
+        third.outcome.unwrap_err().to_string(),
+        "the broker refused the message: Not authorized (0x87)"
+    );
+}
+
+#[test]
+fn qos_0_is_settled_when_it_is_written() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(7, Qos::AtMostOnce);
+    assert_eq!(client.settled().ticket, 7);
+    assert_eq!(peer.expect_publish().text(), "7");
+}
+
+#[test]
+fn qos_2_takes_both_steps_and_a_refused_pubrec_ends_it() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(0, Qos::ExactlyOnce);
+    client.publish(1, Qos::ExactlyOnce);
+    let (good, bad) = (peer.expect_publish().id, peer.expect_publish().id);
+    peer.answer(0x50, bad, 0x97);
+    assert!(client.settled().outcome.is_err());
+    peer.answer(0x50, good, 0);
+    assert_eq!(peer.expect(0x62), good.to_be_bytes());
+    peer.answer(0x70, good, 0);
+    let settled = client.settled();
+    assert_eq!(
+        (settled.ticket, settled.outcome.unwrap()),
+        (0, Reason::SUCCESS)
+    );
+}
+
+#[test]
+fn the_receive_maximum_of_the_broker_bounds_the_window() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[0x21, 0, 2]);
+    for ticket in 0..3 {
+        client.publish(ticket, Qos::AtLeastOnce);
+    }
+    let first = peer.expect_publish();
+    let second = peer.expect_publish();
+    // A third would come before the answer to this PINGREQ's turn; it comes only after a PUBACK.
+    peer.stream
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    let mut byte = [0];
+    assert!(
+        std::io::Read::read(&mut peer.stream, &mut byte).is_err(),
+        "a third came"
+    );
+    peer.stream.set_read_timeout(Some(LIMIT)).unwrap();
+    peer.answer(0x40, second.id, 0);
+    assert_eq!(peer.expect_publish().text(), "2");
+    assert_ne!(first.id, second.id);
+}
+
+#[test]
+fn limits_of_the_broker_refuse_single_messages() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    // Maximum QoS 1.
+    let mut peer = broker.welcome(false, &[0x24, 1]);
+    client.publish(0, Qos::ExactlyOnce);
+    client.publish(1, Qos::AtLeastOnce);
+    let refused = client.settled();
+    assert_eq!(refused.ticket, 0);
+    assert!(matches!(
+        *refused.outcome.unwrap_err(),
+        Refusal::QosNotSupported {
+            limit: Qos::AtLeastOnce
+        }
+    ));
+    assert_eq!(peer.expect_publish().text(), "1");
+}
+
+#[test]
+fn a_kept_session_gets_the_unanswered_again_with_dup_and_the_answered_not() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    for ticket in 0..3 {
+        client.publish(ticket, Qos::AtLeastOnce);
+    }
+    let sent: Vec<_> = (0..3).map(|_| peer.expect_publish()).collect();
+    peer.answer(0x40, sent[1].id, 0);
+    assert_eq!(client.settled().ticket, 1);
+    drop(peer);
+    let mut peer = broker.welcome(true, &[]);
+    for place in [0, 2] {
+        let again = peer.expect_publish();
+        assert_eq!(
+            (again.id, again.text()),
+            (sent[place].id, sent[place].text())
+        );
+        assert!(again.dup);
+        peer.answer(0x40, again.id, 0);
+        assert_eq!(client.settled().ticket, place as u64);
+    }
+}
+
+#[test]
+fn a_lost_session_gets_everything_unanswered_anew_and_without_dup() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(0, Qos::ExactlyOnce);
+    client.publish(1, Qos::AtLeastOnce);
+    let released = peer.expect_publish().id;
+    peer.expect_publish();
+    peer.answer(0x50, released, 0);
+    peer.expect(0x62);
+    drop(peer);
+    let mut peer = broker.welcome(false, &[]);
+    for text in ["0", "1"] {
+        let again = peer.expect_publish();
+        assert_eq!((again.text(), again.dup), (text, false));
+    }
+}
+
+#[test]
+fn a_pubrel_is_sent_again_in_a_kept_session() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(0, Qos::ExactlyOnce);
+    let id = peer.expect_publish().id;
+    peer.answer(0x50, id, 0);
+    peer.expect(0x62);
+    drop(peer);
+    let mut peer = broker.welcome(true, &[]);
+    assert_eq!(peer.expect(0x62), id.to_be_bytes());
+    peer.answer(0x70, id, 0x92);
+    assert!(client.settled().outcome.is_ok());
+}
+
+#[test]
+fn what_is_published_while_the_broker_is_away_waits_for_it() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    drop(broker.welcome(false, &[]));
+    client.event(|event| matches!(event, tapline_mqtt::Event::Lost { .. }).then_some(()));
+    for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
+        client.publish(u64::from(qos.level()), qos);
+    }
+    let mut peer = broker.welcome(false, &[]);
+    assert_eq!(peer.expect_publish().text(), "0");
+    assert_eq!(peer.expect_publish().text(), "1");
+}
+
+#[test]
+fn closing_waits_for_the_answers_and_abandoning_does_not() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(0, Qos::AtLeastOnce);
+    let id = peer.expect_publish().id;
+    client.session.start_close();
+    assert!(!client.session.close(Duration::from_millis(100)));
+    peer.answer(0x40, id, 0);
+    assert!(client.settled().outcome.is_ok());
+    peer.expect_disconnect();
+
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(0, Qos::AtLeastOnce);
+    peer.expect_publish();
+    client.session.abandon();
+    assert!(matches!(
+        *client.settled().outcome.unwrap_err(),
+        Refusal::Abandoned
+    ));
+    client.session.start_close();
+    peer.expect_disconnect();
+}
+
+#[test]
+fn a_full_session_gives_the_message_back_and_an_ended_one_settles_all() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    let message = tapline_mqtt::Message {
+        topic: "t".into(),
+        payload: vec![0; 1 << 20].into(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        properties: None,
+    };
+    let mut taken = 0;
+    loop {
+        match client.session.publish(taken, message.clone()) {
+            Ok(()) => taken += 1,
+            Err(PublishError::Full(back)) => {
+                assert_eq!(*back, message);
+                break;
+            }
+            Err(PublishError::Ended(error)) => panic!("{error}"),
+        }
+        assert!(taken < 1_000, "there is no bound");
+    }
+    assert!(taken > 1);
+    peer.send(&[0xe0, 1, 0x8e]);
+    for _ in 0..taken {
+        assert!(matches!(
+            *client.settled().outcome.unwrap_err(),
+            Refusal::SessionEnded(_)
+        ));
+    }
+    assert_eq!(client.reactor.in_flight(), 0);
+    assert!(matches!(
+        client.session.publish(0, message),
+        Err(PublishError::Ended(_))
+    ));
+}
+
+/// More than the window: the rest follows only as answers come.
+const COUNT: u64 = 12_000;
+
+#[test]
+fn both_directions_move_while_the_broker_answers_late() {
+    let broker = Scripted::start();
+    let client = Client::open(broker.options());
+    let mut peer = broker.welcome(false, &[]);
+    for ticket in 0..COUNT {
+        client.publish(ticket, Qos::AtLeastOnce);
+    }
+    for _ in 0..COUNT {
+        let id = peer.expect_publish().id;
+        peer.answer(0x40, id, 0);
+    }
+    for _ in 0..COUNT {
+        assert!(client.settled().outcome.is_ok());
+    }
+}
