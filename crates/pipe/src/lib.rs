@@ -5,6 +5,7 @@
 
 pub mod acks;
 pub mod args;
+pub mod cell;
 pub mod console;
 pub mod envelope;
 pub mod field;
@@ -16,6 +17,7 @@ pub mod output;
 pub mod pace;
 pub mod publish;
 pub mod reject;
+pub mod rows;
 pub mod stop;
 pub mod template;
 pub mod units;
