@@ -68,7 +68,7 @@ impl<W: Write> Output<W> {
     /// [`OutputError`], if the line made a write due.
     pub fn compose(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), OutputError> {
         self.push(compose);
-        if self.terminal || self.buffer.len() >= BLOCK {
+        if self.is_full() {
             return self.flush();
         }
         Ok(())
@@ -84,13 +84,16 @@ impl<W: Write> Output<W> {
         }
     }
 
-    /// Whether what is buffered should be written now: it fills a block, has waited long enough, or goes to
-    /// a terminal.
+    /// Whether what is buffered should be written now: it fills a block or goes to a terminal.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= BLOCK || (self.terminal && !self.buffer.is_empty())
+    }
+
+    /// Whether it should be written for either reason: it [is full](Self::is_full) or has waited long enough.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        let full = self.terminal || self.buffer.len() >= BLOCK;
-        self.since
-            .is_some_and(|since| full || since.elapsed() >= FLUSH_AFTER)
+        self.is_full() || self.flush_in() == Some(Duration::ZERO)
     }
 
     /// How long the caller may wait before it must flush; `None` if nothing is buffered.

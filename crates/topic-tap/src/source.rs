@@ -1,0 +1,154 @@
+//! Sources: the addresses that are tapped, whatever their protocol.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use anyhow::{Context, Result};
+use tapline_pipe::{console::Console, stop::Stop};
+
+use crate::{args::Args, kafka, line::Arrived, mqtt, pending::Mark};
+
+/// So many records are taken from a source before another has its turn.
+pub const TURN: usize = 512;
+
+/// An address that is tapped.
+pub enum Source {
+    /// Topics on Kafka.
+    Kafka(Box<kafka::Source>),
+    /// A filter on an MQTT broker.
+    Mqtt(mqtt::Source),
+}
+
+/// What a look at a source gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Records, and there may be more.
+    Records,
+    /// Nothing within the time.
+    Nothing,
+    /// Nothing, now and for ever.
+    End,
+}
+
+/// Takes a record with what acknowledges it, and says whether it wants more.
+pub type Take<'a> = dyn FnMut(Arrived<'_>, Option<Mark>) -> ControlFlow<()> + 'a;
+
+/// Connects to all addresses of the arguments.
+///
+/// # Errors
+///
+/// An address that is none, or a broker that can't be reached.
+pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> {
+    // All addresses are looked at before the first connection is made.
+    enum Address {
+        Kafka(tapline_kafka::Address),
+        Mqtt(tapline_mqtt::Address),
+    }
+    let mut addresses = Vec::new();
+    for text in &args.addresses {
+        let is_kafka = text
+            .get(..6)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("kafka:"));
+        addresses.push(if is_kafka {
+            Address::Kafka(text.parse()?)
+        } else {
+            Address::Mqtt(
+                text.parse()
+                    .context("neither kafka:// nor an MQTT address")?,
+            )
+        });
+    }
+    let mut sources = Vec::new();
+    for address in &addresses {
+        sources.push(match address {
+            Address::Kafka(address) => {
+                Source::Kafka(Box::new(kafka::Source::open(address, args, console)?))
+            }
+            Address::Mqtt(address) => {
+                Source::Mqtt(mqtt::Source::open(address, args, console, stop)?)
+            }
+        });
+    }
+    Ok(sources)
+}
+
+impl Source {
+    /// Whether it can't come to an end by itself.
+    pub fn is_endless(&self) -> bool {
+        matches!(self, Self::Mqtt(_))
+    }
+
+    /// Gives what has arrived to `take`, for one turn; waits at most `wait` for the first record.
+    ///
+    /// # Errors
+    ///
+    /// The source can't go on.
+    pub fn poll(&mut self, wait: Duration, take: &mut Take<'_>) -> Result<Found> {
+        match self {
+            Self::Kafka(source) => source.poll(wait, take),
+            Self::Mqtt(source) => source.poll(wait, take),
+        }
+    }
+
+    /// Notes that a record is safe, and all of this source before it.
+    pub fn acknowledge(&mut self, mark: Mark) {
+        match (self, mark) {
+            (Self::Kafka(source), Mark::Kafka(topic, partition, offset)) => {
+                source.acknowledge(topic, partition, offset)
+            }
+            (Self::Mqtt(source), Mark::Mqtt(place)) => source.acknowledge(place),
+            _ => unreachable!("marks come back to the source that made them"),
+        }
+    }
+
+    /// Passes on to the broker what was noted, now or, where that is dear, after a while.
+    ///
+    /// # Errors
+    ///
+    /// The broker doesn't take it.
+    pub fn pass_on(&mut self) -> Result<()> {
+        match self {
+            Self::Kafka(source) => source.commit(false),
+            Self::Mqtt(source) => {
+                source.pass_on();
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps the connection while nothing can be taken: stdout is blocked for so long now.
+    ///
+    /// # Errors
+    ///
+    /// The source can't go on.
+    pub fn keep_alive(&mut self, blocked: Duration) -> Result<()> {
+        match self {
+            Self::Kafka(source) => source.keep_alive(blocked),
+            // Its session has a thread of its own.
+            Self::Mqtt(_) => Ok(()),
+        }
+    }
+
+    /// Takes records again after [`keep_alive`](Self::keep_alive).
+    ///
+    /// # Errors
+    ///
+    /// The source can't go on.
+    pub fn go_on(&mut self) -> Result<()> {
+        match self {
+            Self::Kafka(source) => source.resume(),
+            Self::Mqtt(_) => Ok(()),
+        }
+    }
+
+    /// Ends the connection in order, after passing on what was noted.
+    ///
+    /// # Errors
+    ///
+    /// The broker doesn't take what was noted.
+    pub fn close(self, wait: Duration) -> Result<()> {
+        match self {
+            Self::Kafka(mut source) => source.commit(true),
+            Self::Mqtt(source) => source.close(wait),
+        }
+    }
+}
