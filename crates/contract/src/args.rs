@@ -1,5 +1,10 @@
 //! The command-line options of every tool that uses a schema registry.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments here are the text of --help"
+)]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,20 +20,19 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Schema registry")]
 pub struct RegistryArgs {
-    /// Schema registry (Confluent API): http://HOST:PORT or https://HOST:PORT.
+    /// Schema registry (Confluent API), as http://HOST:PORT or https://HOST:PORT [default: none]
     ///
-    /// Several, separated by commas or repeated, are taken for replicas of one and tried in turn.
-    /// A user and password are never part of it: set the variable SCHEMA_REGISTRY_AUTH to
-    /// user:password, or use --registry-auth-file. A call may take 10 s with all its attempts
-    /// [default: no registry].
+    /// Several, separated by commas or repeated, are replicas of one and tried in turn; a call may take 10 s
+    /// with all its attempts. User and password are no part of it: they belong into the variable
+    /// SCHEMA_REGISTRY_AUTH (user:password) or into --registry-auth-file.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub registry: Vec<String>,
 
-    /// Authorities to trust for https, as a PEM file [default: Mozilla's].
+    /// Authorities to trust for https, as a PEM file [default: Mozilla's]
     #[arg(long, value_name = "FILE", requires = "registry")]
     pub registry_ca_file: Option<PathBuf>,
 
-    /// File with the registry's user:password [default: the variable SCHEMA_REGISTRY_AUTH].
+    /// File with the registry's user:password [default: the variable SCHEMA_REGISTRY_AUTH]
     #[arg(long, value_name = "FILE", requires = "registry")]
     pub registry_auth_file: Option<PathBuf>,
 }

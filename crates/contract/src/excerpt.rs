@@ -12,12 +12,18 @@ struct Bounded {
 impl Write for Bounded {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         for character in part.chars() {
-            if self.left == 0 {
+            let escaped = character.is_control();
+            let width = if escaped {
+                character.escape_default().count()
+            } else {
+                1
+            };
+            let Some(left) = self.left.checked_sub(width) else {
                 self.text.push('…');
                 return Err(fmt::Error);
-            }
-            self.left -= 1;
-            if character.is_control() {
+            };
+            self.left = left;
+            if escaped {
                 self.text.extend(character.escape_default());
             } else {
                 self.text.push(character);

@@ -156,7 +156,7 @@ pub enum RegistryError {
     #[error("{0}")]
     Settings(String),
     /// 404: the registry has no such subject, version or schema.
-    #[error("schema registry {address}: {asked}: not found: {message}{}", code_of(.code))]
+    #[error("schema registry {address}: {asked}: not found: {message}{}", code_of(*.code))]
     NotFound {
         /// Who answered.
         address: String,
@@ -168,7 +168,7 @@ pub enum RegistryError {
         message: String,
     },
     /// 409: the schema is not compatible with the subject's versions.
-    #[error("schema registry {address}: {asked}: not compatible: {message}{}", code_of(.code))]
+    #[error("schema registry {address}: {asked}: not compatible: {message}{}", code_of(*.code))]
     Incompatible {
         /// Who answered.
         address: String,
@@ -180,7 +180,7 @@ pub enum RegistryError {
         message: String,
     },
     /// Another 4xx: 401 and 403 (credentials), 422 (not a schema to this registry), …
-    #[error("schema registry {address}: {asked}: refused ({status}): {message}{}", code_of(.code))]
+    #[error("schema registry {address}: {asked}: refused ({status}): {message}{}", code_of(*.code))]
     Refused {
         /// Who answered.
         address: String,
@@ -215,7 +215,7 @@ pub enum RegistryError {
     },
 }
 
-fn code_of(code: &Option<u32>) -> String {
+fn code_of(code: Option<u32>) -> String {
     code.map_or_else(String::new, |code| format!(" (code {code})"))
 }
 

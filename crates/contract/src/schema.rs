@@ -211,7 +211,7 @@ fn refusal(schema: &str, document: &Value, error: &ValidationError) -> SchemaErr
         return SchemaError::NotASchema {
             schema,
             pointer: error.instance_path().as_str().to_owned(),
-            reason: crate::validator::message(error, &excerpt(&error.instance(), 80)),
+            reason: crate::validator::message(error, &excerpt(error.instance(), 80)),
         };
     };
     let (target, why) = match reason {
@@ -351,4 +351,146 @@ fn is_keyword(name: &str) -> bool {
         "writeOnly",
     ];
     name.starts_with('$') || KEYWORDS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Schema::from_text("s.json", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_draft_is_known() {
+        for draft in [
+            "http://json-schema.org/draft-04/schema#",
+            "http://json-schema.org/draft-06/schema#",
+            "http://json-schema.org/draft-07/schema#",
+            "https://json-schema.org/draft/2019-09/schema",
+            "https://json-schema.org/draft/2020-12/schema",
+        ] {
+            let text = format!(r#"{{"$schema": "{draft}", "type": "integer", "title": "T"}}"#);
+            let schema = Schema::from_text("s.json", text.as_str()).unwrap();
+            assert_eq!((schema.title(), schema.text()), (Some("T"), text.as_str()));
+            assert!(schema.validator().check(b"1").is_ok());
+            assert!(schema.validator().check(b"\"1\"").is_err());
+        }
+    }
+
+    #[test]
+    fn true_and_false_and_nothing_are_schemas() {
+        assert!(
+            Schema::from_text("s", "true")
+                .unwrap()
+                .validator()
+                .check(b"1")
+                .is_ok()
+        );
+        assert!(
+            Schema::from_text("s", "false")
+                .unwrap()
+                .validator()
+                .check(b"1")
+                .is_err()
+        );
+        assert!(
+            Schema::from_text("s", "{}")
+                .unwrap()
+                .validator()
+                .check(b"1")
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn what_is_no_schema_is_told_with_its_place() {
+        for (text, message) in [
+            (
+                r#"{"type": "#,
+                "s.json:1: not JSON: EOF while parsing a value",
+            ),
+            ("", "s.json:1: not JSON: nothing but space"),
+            (
+                "{\n  type: 1\n}",
+                "s.json:2: not JSON: key must be a string",
+            ),
+            (
+                "42",
+                r#"s.json: not a JSON Schema: 42 is not of types "boolean", "object""#,
+            ),
+            (
+                r#"{"properties": {"a": {"type": "int"}}}"#,
+                r#"s.json: not a JSON Schema: at /properties/a/type: "int" is not valid under any of the schemas listed in the 'anyOf' keyword"#,
+            ),
+            (
+                r#"{"required": "a"}"#,
+                r#"s.json: not a JSON Schema: at /required: "a" is not of type "array""#,
+            ),
+            (
+                r#"{"pattern": "("}"#,
+                r#"s.json: not a JSON Schema: at /pattern: "(" is not a "regex""#,
+            ),
+            (
+                r#"{"$schema": "https://example.com/mine"}"#,
+                r#"s.json: not a JSON Schema: at /$schema: "https://example.com/mine" is not a draft that is known here (4, 6, 7, 2019-09, 2020-12)"#,
+            ),
+        ] {
+            assert_eq!(refused(text), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reference_that_leads_nowhere_is_named() {
+        let outside = "it is not in the schema, and nothing is fetched from files or addresses; put it under $defs (or definitions)";
+        for (text, message) in [
+            (
+                r#"{"properties": {"a": {"$ref": "other.json"}}}"#,
+                format!(r#"s.json: at /properties/a: $ref "other.json": {outside}"#),
+            ),
+            (
+                r#"{"$id": "https://example.com/s/a.json", "items": {"$ref": "b.json#/x"}}"#,
+                format!(r#"s.json: at /items: $ref "b.json#/x": {outside}"#),
+            ),
+            (
+                r#"{"items": {"$ref": "https://example.com/b"}}"#,
+                format!(r#"s.json: at /items: $ref "https://example.com/b": {outside}"#),
+            ),
+            (
+                r##"{"items": {"$ref": "#/$defs/gone"}, "$defs": {}}"##,
+                r##"s.json: at /items: $ref "#/$defs/gone": nothing is there"##.to_owned(),
+            ),
+            (
+                r##"{"items": {"$ref": "#gone"}}"##,
+                r##"s.json: at /items: $ref "#gone": there is no such anchor"##.to_owned(),
+            ),
+        ] {
+            assert_eq!(refused(text), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_a_schema_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = |path: &Path| Schema::from_file(path).unwrap_err().to_string();
+        assert!(told(folder.path()).ends_with("Is a directory (os error 21)"));
+        assert!(told(&folder.path().join("none")).contains("No such file"));
+        let file = folder.path().join("s.json");
+        fs::write(&file, b"{\"a\":\n\"\xff\"}").unwrap();
+        assert_eq!(
+            told(&file),
+            format!("{}:2: not JSON: invalid UTF-8", file.display())
+        );
+        fs::write(&file, r#"{"generatorID":"generator4","lat":40.6}"#).unwrap();
+        assert!(
+            told(&file).ends_with(
+                "it has none of JSON Schema's keywords (but \"generatorID\"); is it a record?"
+            ),
+            "{}",
+            told(&file)
+        );
+        assert!(told(Path::new("/dev/zero")).ends_with("over 64 MiB, too large for a schema"));
+    }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jsonschema::ValidationError;
 use serde_json::Value;
+use tapline_pipe::reject::{Reason, Rejection};
 
 use crate::excerpt::excerpt;
 use crate::pointer::locate;
@@ -20,6 +21,10 @@ const MAX_VIOLATIONS: usize = 1000;
 
 /// How much of a value is quoted in a message, in characters.
 const MAX_QUOTE: usize = 80;
+
+/// How much text is gone through to find a record's values that are wrong, in bytes: all of them in
+/// any record of ordinary size.
+const MAX_SEARCH: usize = 256 * 1024 * 1024;
 
 /// How long a message may be, in characters.
 const MAX_MESSAGE: usize = 300;
@@ -69,7 +74,7 @@ pub struct NotJson {
 /// All that is wrong with one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violations {
-    /// At least one, at most a thousand, in the schema's order.
+    /// At least one, at most a thousand, in the order in which their values stand in the record.
     pub list: Vec<Violation>,
     /// How many more there are.
     pub more: usize,
@@ -82,8 +87,9 @@ pub struct Violation {
     pub pointer: String,
     /// What is wrong: one line, short enough for a terminal.
     pub message: String,
-    /// Where the value begins in the record, in bytes.
-    pub offset: usize,
+    /// Where the value begins in the record, in bytes; `None` for the later errors of a huge record,
+    /// where finding out would take too long.
+    pub offset: Option<usize>,
 }
 
 impl Validator {
@@ -117,15 +123,18 @@ impl Validator {
         let text = std::str::from_utf8(record).map_err(|_| not_json())?;
         let value: Value = serde_json::from_str(text).map_err(|_| not_json())?;
         let mut errors = self.full.iter_errors(&value);
-        let list: Vec<_> = errors
+        let findable = MAX_SEARCH / text.len();
+        let mut list: Vec<_> = errors
             .by_ref()
             .take(MAX_VIOLATIONS)
-            .map(|error| Violation::of(&error, text))
+            .enumerate()
+            .map(|(index, error)| Violation::of(&error, (index < findable).then_some(text)))
             .collect();
         if list.is_empty() {
             return Ok(());
         }
         let more = errors.count();
+        list.sort_by_key(|violation| violation.offset.unwrap_or(usize::MAX));
         Err(Invalid::Violations(Violations { list, more }))
     }
 }
@@ -145,17 +154,21 @@ impl Violations {
     fn first(&self) -> &Violation {
         self.list.first().expect("made with at least one")
     }
+
+    /// ` (and 2 more errors)`, or nothing.
+    fn others(&self) -> String {
+        match self.list.len() - 1 + self.more {
+            0 => String::new(),
+            1 => " (and 1 more error)".to_owned(),
+            more => format!(" (and {more} more errors)"),
+        }
+    }
 }
 
 /// The first, and how many more there are.
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.first().fmt(f)?;
-        match self.list.len() - 1 + self.more {
-            0 => Ok(()),
-            1 => f.write_str(" (and 1 more error)"),
-            more => write!(f, " (and {more} more errors)"),
-        }
+        write!(f, "{}{}", self.first(), self.others())
     }
 }
 
@@ -170,15 +183,22 @@ impl fmt::Display for Violation {
 }
 
 impl Violation {
-    fn of(error: &ValidationError, text: &str) -> Self {
+    /// `text`: the record, if the value is to be looked for in it.
+    fn of(error: &ValidationError, text: Option<&str>) -> Self {
         let pointer = error.instance_path().as_str();
-        let place = locate(text, pointer).unwrap_or(0..text.len());
-        // As it was written: 1.10 and 12345678901234567890123 stay what they are.
-        let quote = excerpt(&text[place.clone()], MAX_QUOTE);
+        let place = text.and_then(|text| Some((text, locate(text, pointer)?)));
+        let (quote, offset) = match place {
+            // As it was written: 1.10 and 12345678901234567890123 stay what they are.
+            Some((text, place)) => {
+                let offset = place.start;
+                (excerpt(&text[place], MAX_QUOTE), Some(offset))
+            }
+            None => (excerpt(error.instance(), MAX_QUOTE), None),
+        };
         Violation {
             pointer: pointer.to_owned(),
             message: message(error, &quote),
-            offset: place.start,
+            offset,
         }
     }
 }
@@ -193,12 +213,9 @@ impl NotJson {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let at = |offset: usize, message: &str| {
             let before = &bytes[..offset];
-            let line_start = before
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map_or(0, |newline| newline + 1);
+            let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
             NotJson {
-                line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+                line: memchr::memchr_iter(b'\n', before).count() + 1,
                 column: offset - line_start + 1,
                 message: message.to_owned(),
             }
@@ -235,6 +252,206 @@ impl fmt::Display for NotJson {
         match self.line {
             1 => write!(f, " at column {}", self.column),
             line => write!(f, " at line {line} column {}", self.column),
+        }
+    }
+}
+
+/// As the tools reject it.
+impl From<Invalid> for Rejection {
+    fn from(invalid: Invalid) -> Self {
+        match &invalid {
+            Invalid::NotJson(error) => Rejection::new(Reason::NotJson, error.to_string()),
+            Invalid::Violations(violations) => {
+                let first = violations.first();
+                let detail = format!("{}{}", first.message, violations.others());
+                Rejection::new(Reason::Invalid, detail).at(&first.pointer)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tapline_pipe::reject::{Reason, Rejection};
+
+    use super::{Invalid, Validator};
+    use crate::schema::Schema;
+
+    fn validator(schema: &str) -> Validator {
+        Schema::from_text("s", schema).unwrap().validator()
+    }
+
+    fn generator() -> Validator {
+        validator(include_str!("../../../schemas/generator.schema.json"))
+    }
+
+    const READING: &str = r#"{"generatorID":"generator4","lat":40.65995,"lon":-111.99633,"temperature":74,"pressure":198,"fuel":901}"#;
+
+    /// All that is wrong with a record, one line each.
+    fn wrongs(validator: &mut Validator, record: impl AsRef<[u8]>) -> Vec<String> {
+        match validator.check(record.as_ref()) {
+            Ok(()) => Vec::new(),
+            Err(Invalid::NotJson(error)) => vec![error.to_string()],
+            Err(Invalid::Violations(violations)) => {
+                violations.list.iter().map(ToString::to_string).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_valid_reading_passes() {
+        assert_eq!(generator().check(READING.as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn all_errors_are_told_with_their_places_and_the_text_as_it_was_written() {
+        let record = READING
+            .replace("74", "\"hot\"")
+            .replace("198", "12345678901234567890123")
+            .replace("40.65995", "1.10e2")
+            .replace(",\"fuel\":901", "");
+        assert_eq!(
+            wrongs(&mut generator(), record),
+            [
+                "\"fuel\" is a required property",
+                "/lat: 1.10e2 is greater than the maximum of 90",
+                "/temperature: \"hot\" is not of type \"integer\"",
+                "/pressure: 12345678901234567890123 is greater than the maximum of 1500",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_with_its_place() {
+        for (record, message) in [
+            (&b"{\"a\": 1"[..], "EOF while parsing an object at column 7"),
+            (b"{\"a\": 1}}", "trailing characters at column 9"),
+            (b"{\n  \"a\": x}", "expected value at line 2 column 8"),
+            (b"generator4,1", "expected value at column 1"),
+            (b"{\"a\": \"\xff\"}", "invalid UTF-8 at column 8"),
+            (
+                b"{\"a\": \"\0\"}",
+                "control character (\\u0000-\\u001F) found while parsing a string at column 8",
+            ),
+            (
+                b"\xef\xbb\xbf{}",
+                "a byte order mark comes first at column 1",
+            ),
+            (b"", "nothing but space at column 1"),
+            (b" \t", "nothing but space at column 1"),
+            (b"1e999", "number out of range at column 5"),
+            (b"\"\\ud800\"", "unexpected end of hex escape at column 8"),
+        ] {
+            let text = String::from_utf8_lossy(record).into_owned();
+            assert_eq!(wrongs(&mut validator("{}"), record), [message], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_deep_nest_is_an_error_and_no_crash() {
+        for (depth, sound) in [(127, true), (128, false), (1_000_000, false)] {
+            let record = "[".repeat(depth) + &"]".repeat(depth);
+            let wrongs = wrongs(&mut validator("{}"), record);
+            assert_eq!(wrongs.is_empty(), sound, "{wrongs:?}");
+            if !sound {
+                assert_eq!(wrongs, ["recursion limit exceeded at column 128"]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_recursive_schema_ends() {
+        let mut tree =
+            validator(r##"{"properties": {"child": {"$ref": "#"}}, "required": ["v"]}"##);
+        let record = "{\"v\":1,\"child\":".repeat(100) + "{}" + &"}".repeat(100);
+        let wrongs = wrongs(&mut tree, record);
+        assert_eq!(wrongs.len(), 1);
+        assert!(
+            wrongs[0].ends_with("\"v\" is a required property"),
+            "{wrongs:?}"
+        );
+    }
+
+    #[test]
+    fn of_a_repeated_member_the_last_one_counts() {
+        let mut whole =
+            validator(r#"{"properties": {"a": {"type": "integer"}}, "maxProperties": 1}"#);
+        assert!(whole.check(br#"{"a": "x", "a": 1}"#).is_ok());
+        assert_eq!(
+            wrongs(&mut whole, br#"{"a": 1, "a": "x"}"#),
+            [r#"/a: "x" is not of type "integer""#]
+        );
+    }
+
+    #[test]
+    fn a_huge_value_is_not_printed_whole() {
+        let mut string =
+            validator(r#"{"properties": {"a": {"maxLength": 3}}, "additionalProperties": false}"#);
+        let record = format!(
+            r#"{{"a": "{}", "{}": 1}}"#,
+            "ä".repeat(100_000),
+            "n\\n".repeat(100_000)
+        );
+        for wrong in wrongs(&mut string, record) {
+            assert!(wrong.chars().count() < 400, "{wrong}");
+            assert!(!wrong.contains('\n'), "{wrong}");
+            assert!(
+                wrong.contains("is longer than 3 characters") || wrong.contains("not allowed"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_very_many_errors_the_first_are_kept_and_the_rest_counted() {
+        let mut numbers = validator(r#"{"items": {"type": "string"}}"#);
+        let record = format!("[{}0]", "0,".repeat(4999));
+        let Err(invalid) = numbers.check(record.as_bytes()) else {
+            panic!("valid")
+        };
+        assert_eq!(
+            invalid.to_string(),
+            "/0: 0 is not of type \"string\" (and 4999 more errors)"
+        );
+        let Invalid::Violations(violations) = invalid else {
+            panic!("{invalid}")
+        };
+        assert_eq!((violations.list.len(), violations.more), (1000, 4000));
+    }
+
+    #[test]
+    fn a_violation_tells_where_its_value_begins() {
+        let mut numbers = validator(r#"{"items": {"type": "integer"}}"#);
+        let Err(Invalid::Violations(violations)) = numbers.check(b"[1,\n \"b\", 3, null]") else {
+            panic!("valid")
+        };
+        let offsets: Vec<_> = violations.list.iter().map(|it| it.offset).collect();
+        assert_eq!(offsets, [Some(5), Some(13)]);
+    }
+
+    #[test]
+    fn a_rejection_has_the_first_error_and_its_pointer() {
+        let mut generator = generator();
+        let record = READING.replace("74", "7.5").replace("901", "-1");
+        let rejection = Rejection::from(generator.check(record.as_bytes()).unwrap_err());
+        assert_eq!(rejection.reason, Reason::Invalid);
+        assert_eq!(rejection.path.as_deref(), Some("/temperature"));
+        assert_eq!(
+            rejection.detail,
+            "7.5 is not of type \"integer\" (and 1 more error)"
+        );
+        let rejection = Rejection::from(generator.check(b"{").unwrap_err());
+        assert_eq!((rejection.reason, rejection.path), (Reason::NotJson, None));
+    }
+
+    #[test]
+    fn a_validator_goes_on_after_a_bad_record() {
+        let mut generator = generator();
+        for _ in 0..3 {
+            assert!(generator.check(b"{").is_err());
+            assert!(generator.check(b"{}").is_err());
+            assert_eq!(generator.check(READING.as_bytes()), Ok(()));
+            assert_eq!(generator.clone().check(READING.as_bytes()), Ok(()));
         }
     }
 }

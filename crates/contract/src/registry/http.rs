@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
 use super::{RegistryError, Settings};
 use crate::excerpt::excerpt;
@@ -137,30 +137,12 @@ impl Http {
             request,
         };
         let url = format!("{}{}", asking.address, request.path);
-        let authorization = self.settings.credentials.as_ref().map(|it| it.header());
         let sent = match &request.body {
-            Some(body) => {
-                let mut call = self.agent.post(&url).header("Content-Type", CONTENT_TYPE);
-                if let Some(authorization) = authorization {
-                    call = call.header("Authorization", authorization);
-                }
-                call.header("Accept", ACCEPT)
-                    .config()
-                    .timeout_global(Some(timeout))
-                    .build()
-                    .send(body)
-            }
-            None => {
-                let mut call = self.agent.get(&url);
-                if let Some(authorization) = authorization {
-                    call = call.header("Authorization", authorization);
-                }
-                call.header("Accept", ACCEPT)
-                    .config()
-                    .timeout_global(Some(timeout))
-                    .build()
-                    .call()
-            }
+            Some(body) => self
+                .prepare(self.agent.post(&url), timeout)
+                .header("Content-Type", CONTENT_TYPE)
+                .send(body),
+            None => self.prepare(self.agent.get(&url), timeout).call(),
         };
         let mut answer = sent.map_err(|error| asking.failure(&error))?;
         let body = answer
@@ -170,6 +152,16 @@ impl Http {
             .read_to_vec()
             .map_err(|error| asking.failure(&error))?;
         asking.read(&answer, &body)
+    }
+
+    /// What every request has.
+    fn prepare<B>(&self, call: RequestBuilder<B>, timeout: Duration) -> RequestBuilder<B> {
+        let call = call.header("Accept", ACCEPT);
+        let call = match &self.settings.credentials {
+            Some(credentials) => call.header("Authorization", credentials.header()),
+            None => call,
+        };
+        call.config().timeout_global(Some(timeout)).build()
     }
 }
 
@@ -296,9 +288,9 @@ fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> 
     let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
-        match item.map_err(|error| wrong(format!("not a PEM file: {error}")))? {
-            PemItem::Certificate(certificate) => certificates.push(certificate),
-            _ => {}
+        let item = item.map_err(|error| wrong(format!("not a PEM file: {error}")))?;
+        if let PemItem::Certificate(certificate) = item {
+            certificates.push(certificate);
         }
     }
     if certificates.is_empty() {

@@ -1,0 +1,509 @@
+//! The registry client against a server that says what the test wants.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tapline_contract::args::RegistryArgs;
+use tapline_contract::registry::{
+    Credentials, Reference, Registered, Registry, RegistryError, SchemaKind, Settings, Version,
+};
+use tapline_contract::wire::Guid;
+
+/// What the server does with a connection's next request.
+#[derive(Clone)]
+enum Act {
+    /// Answers with this status, type and body.
+    Answer(u16, &'static str, String),
+    /// Hangs up without an answer.
+    HangUp,
+    /// Says nothing for longer than anybody waits.
+    Hang,
+    /// Speaks another protocol.
+    Babble,
+}
+
+fn json(status: u16, body: &str) -> Act {
+    Act::Answer(
+        status,
+        "application/vnd.schemaregistry.v1+json",
+        body.to_owned(),
+    )
+}
+
+/// A server that does one act for each request and keeps the requests.
+struct Script {
+    address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Script {
+    fn new(acts: impl IntoIterator<Item = Act>) -> Script {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let acts = Arc::new(Mutex::new(acts.into_iter().collect::<VecDeque<_>>()));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (acts, seen) = (Arc::clone(&acts), Arc::clone(&seen));
+                thread::spawn(move || {
+                    let stream = stream.unwrap();
+                    let mut reader = BufReader::new(stream.try_clone().unwrap());
+                    while let Some(request) = read_request(&mut reader) {
+                        seen.lock().unwrap().push(request);
+                        let act = acts.lock().unwrap().pop_front();
+                        if !perform(act.expect("more requests than acts"), &stream) {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Script { address, requests }
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    fn registry(&self) -> Registry {
+        registry(&[&self.address], Duration::from_secs(10))
+    }
+}
+
+/// The request line, headers and body as text.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        head.push_str(&line);
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(head + std::str::from_utf8(&body).unwrap())
+}
+
+/// False when the connection is over.
+fn perform(act: Act, mut stream: &TcpStream) -> bool {
+    match act {
+        Act::Answer(status, kind, body) => {
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).is_ok()
+        }
+        Act::HangUp => {
+            stream.shutdown(std::net::Shutdown::Both).unwrap();
+            false
+        }
+        Act::Hang => {
+            // Until the client hangs up.
+            let _ = stream.read(&mut [0]);
+            false
+        }
+        Act::Babble => {
+            let _ = stream.write_all(b"\x20\x02\x00\x05 not HTTP\r\n\r\n");
+            false
+        }
+    }
+}
+
+fn registry(addresses: &[&str], timeout: Duration) -> Registry {
+    Registry::new(Settings {
+        addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
+        credentials: None,
+        ca_file: None,
+        timeout,
+    })
+    .unwrap()
+}
+
+/// An address that nothing listens on.
+fn nowhere() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn a_schema_is_looked_up_and_the_id_kept() {
+    let script = Script::new([json(200, r#"{"subject":"a/b c-value","id":7,"version":3}"#)]);
+    let registry = script.registry();
+    for _ in 0..3 {
+        let found = registry.look_up("a/b c-value", r#"{"type": "object"}"#);
+        assert_eq!(
+            found,
+            Ok(Registered {
+                id: 7,
+                version: Some(3)
+            })
+        );
+    }
+    let requests = script.requests();
+    assert_eq!(requests.len(), 1);
+    let request = &requests[0];
+    assert!(
+        request.starts_with("POST /subjects/a%2Fb%20c-value?normalize=true HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request
+            .to_ascii_lowercase()
+            .contains("content-type: application/vnd.schemaregistry.v1+json\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.ends_with(r#"{"schema":"{\"type\": \"object\"}","schemaType":"JSON"}"#),
+        "{request}"
+    );
+}
+
+#[test]
+fn registering_normalises_in_the_same_way() {
+    let script = Script::new([json(200, r#"{"id":1}"#)]);
+    let registered = script.registry().register("t-value", "{}");
+    assert_eq!(
+        registered,
+        Ok(Registered {
+            id: 1,
+            version: None
+        })
+    );
+    let request = &script.requests()[0];
+    assert!(
+        request.starts_with("POST /subjects/t-value/versions?normalize=true "),
+        "{request}"
+    );
+}
+
+#[test]
+fn schemas_are_fetched_by_id_guid_and_version() {
+    let script = Script::new([
+        json(
+            200,
+            r#"{"schemaType":"JSON","schema":"{}","references":[{"name":"o.json","subject":"o","version":2}]}"#,
+        ),
+        json(200, r#"{"schema":"\"string\""}"#),
+        json(
+            200,
+            r#"{"subject":"s","version":4,"id":9,"schemaType":"THRIFT","schema":"x"}"#,
+        ),
+        json(
+            200,
+            r#"{"subject":"s","version":5,"id":10,"schemaType":"PROTOBUF","schema":"x"}"#,
+        ),
+    ]);
+    let registry = script.registry();
+    for _ in 0..2 {
+        let schema = registry.by_id(1).unwrap();
+        assert_eq!(
+            (&schema.kind, schema.text.as_str()),
+            (&SchemaKind::Json, "{}")
+        );
+        assert_eq!(
+            schema.references,
+            [Reference {
+                name: "o.json".into(),
+                subject: "o".into(),
+                version: 2
+            }]
+        );
+        let schema = registry.by_guid(Guid([0xab; 16])).unwrap();
+        assert_eq!(schema.kind, SchemaKind::Avro);
+    }
+    let schema = registry.version("s", Version::Latest).unwrap();
+    assert_eq!(
+        (schema.id, schema.version, schema.kind.to_string().as_str()),
+        (Some(9), Some(4), "THRIFT")
+    );
+    let schema = registry.version("s", Version::Number(5)).unwrap();
+    assert_eq!(schema.kind, SchemaKind::Protobuf);
+    let lines: Vec<_> = script
+        .requests()
+        .iter()
+        .map(|request| request.lines().next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /schemas/ids/1 HTTP/1.1",
+            "GET /schemas/guids/abababab-abab-abab-abab-abababababab HTTP/1.1",
+            "GET /subjects/s/versions/latest HTTP/1.1",
+            "GET /subjects/s/versions/5 HTTP/1.1",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_in_the_registrys_words_and_remembered_for_a_while() {
+    let script = Script::new([
+        json(
+            404,
+            r#"{"error_code":40403,"message":"Schema 7 not found"}"#,
+        ),
+        json(
+            404,
+            r#"{"error_code":40401,"message":"Subject 't-value' not found."}"#,
+        ),
+    ]);
+    let registry = script.registry();
+    for _ in 0..1000 {
+        let error = registry.by_id(7).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "schema registry {}: schema 7: not found: Schema 7 not found (code 40403)",
+                script.address
+            )
+        );
+    }
+    let error = registry.look_up("t-value", "{}").unwrap_err();
+    assert!(matches!(
+        error,
+        RegistryError::NotFound {
+            code: Some(40401),
+            ..
+        }
+    ));
+    assert_eq!(script.requests().len(), 2);
+}
+
+#[test]
+fn refusals_are_told_apart_and_not_repeated() {
+    let script = Script::new([
+        json(
+            409,
+            r#"{"error_code":409,"message":"Schema being registered is incompatible with an earlier schema; details: [PROPERTY_REMOVED]"}"#,
+        ),
+        json(
+            422,
+            r#"{"error_code":42201,"message":"Input schema is an invalid schema"}"#,
+        ),
+        json(401, r#"{"error_code":401,"message":"Unauthorized"}"#),
+        Act::Answer(403, "text/plain", "no entry".into()),
+    ]);
+    let registry = script.registry();
+    let told = || registry.register("t-value", "{}").unwrap_err();
+    let error = told();
+    assert!(matches!(error, RegistryError::Incompatible { .. }));
+    assert!(
+        error.to_string().contains(
+            r#"registering the schema under subject "t-value": not compatible: Schema being registered is incompatible with an earlier schema; details: [PROPERTY_REMOVED] (code 409)"#
+        ),
+        "{error}"
+    );
+    for (status, words) in [
+        (
+            422,
+            "refused (422): Input schema is an invalid schema (code 42201)",
+        ),
+        (401, "refused (401): Unauthorized (code 401)"),
+        (403, r#"refused (403): text/plain, "no entry""#),
+    ] {
+        let error = told();
+        assert!(
+            matches!(error, RegistryError::Refused { status: found, .. } if found == status),
+            "{error:?}"
+        );
+        assert!(error.to_string().ends_with(words), "{error}");
+    }
+    assert_eq!(script.requests().len(), 4);
+}
+
+#[test]
+fn a_server_in_trouble_is_asked_again() {
+    let script = Script::new([
+        json(
+            500,
+            r#"{"error_code":50001,"message":"Error in the backend data store"}"#,
+        ),
+        Act::HangUp,
+        json(200, r#"{"id":3}"#),
+    ]);
+    assert_eq!(script.registry().register("t", "{}").unwrap().id, 3);
+    assert_eq!(script.requests().len(), 3);
+}
+
+#[test]
+fn a_server_that_stays_in_trouble_is_given_up() {
+    let script = Script::new(vec![
+        json(
+            503,
+            r#"{"error_code":50302,"message":"no leader"}"#
+        );
+        4
+    ]);
+    let error = script.registry().by_id(1).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "schema registry: schema 1: no answer after 4 attempts: {}: answered 503: no leader",
+            script.address
+        )
+    );
+}
+
+#[test]
+fn a_server_that_hangs_is_left_in_time() {
+    let script = Script::new(vec![Act::Hang; 8]);
+    let registry = registry(&[&script.address], Duration::from_millis(300));
+    let start = Instant::now();
+    let error = registry.by_id(1).unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert!(error.to_string().contains("no answer in time"), "{error}");
+}
+
+#[test]
+fn another_address_answers_for_one_that_does_not_and_is_asked_first_from_then_on() {
+    let hanging = Script::new([Act::Hang]);
+    let script = Script::new([
+        json(200, r#"{"schema":"1"}"#),
+        json(200, r#"{"schema":"2"}"#),
+    ]);
+    let registry = registry(
+        &[&nowhere(), &hanging.address, &script.address],
+        Duration::from_secs(6),
+    );
+    assert_eq!(registry.by_id(1).unwrap().text, "1");
+    assert_eq!(registry.by_id(2).unwrap().text, "2");
+    assert_eq!(hanging.requests().len(), 1);
+}
+
+#[test]
+fn nobody_there_is_told_with_the_address() {
+    let address = nowhere();
+    let error = registry(&[&address], Duration::from_secs(10))
+        .by_id(1)
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        RegistryError::Unavailable { attempts: 4, .. }
+    ));
+    let error = error.to_string();
+    assert!(
+        error.contains(&address) && error.contains("refused"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_registry_is_told() {
+    for (act, words) in [
+        (
+            Act::Answer(200, "text/html", "<!doctype html>\n<html>Welcome".into()),
+            r#"what answers is no schema registry: text/html, "<!doctype html>\\n<html>Welcome" (expected value at line 1 column 1)"#,
+        ),
+        (
+            Act::Answer(200, "application/json", "{}".into()),
+            r#"what answers is no schema registry: application/json, "{}" (missing field `schema` at line 1 column 2)"#,
+        ),
+        (
+            Act::Answer(200, "application/json", String::new()),
+            "what answers is no schema registry: application/json, an empty answer (EOF while parsing a value at line 1 column 0)",
+        ),
+        (
+            Act::Answer(404, "text/html", "<html>404".into()),
+            r#"answered 404, but not as a registry does: text/html, "<html>404"; is the path right?"#,
+        ),
+        (Act::Babble, "what answers doesn't speak HTTP"),
+    ] {
+        let script = Script::new([act]);
+        let error = script.registry().by_id(1).unwrap_err();
+        assert!(matches!(error, RegistryError::Answer { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(words), "{error}");
+        assert_eq!(script.requests().len(), 1, "{error}");
+    }
+}
+
+#[test]
+fn credentials_are_sent_with_every_request_and_never_told() {
+    let script = Script::new([
+        json(200, r#"{"schema":"1"}"#),
+        json(401, r#"{"error_code":401,"message":"Unauthorized"}"#),
+    ]);
+    let registry = Registry::new(Settings {
+        addresses: vec![script.address.parse().unwrap()],
+        credentials: Some(Credentials::new("user:geheim").unwrap()),
+        ca_file: None,
+        timeout: Duration::from_secs(10),
+    })
+    .unwrap();
+    registry.by_id(1).unwrap();
+    let error = registry.register("t", "{}").unwrap_err();
+    for text in [format!("{error} {error:?}"), format!("{registry:?}")] {
+        assert!(!text.contains("geheim"), "{text}");
+        assert!(!text.contains("dXNlcjpnZWhlaW0="), "{text}");
+    }
+    for request in script.requests() {
+        let request = request.to_ascii_lowercase();
+        assert!(
+            request.contains("authorization: basic dxnlcjpnzwhlaw0=\r\n"),
+            "{request}"
+        );
+    }
+}
+
+#[test]
+fn the_options_open_a_registry() {
+    let script = Script::new([json(200, r#"{"schema":"1"}"#)]);
+    let none = RegistryArgs::default();
+    assert!(none.open(Some("user:geheim")).unwrap().is_none());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("auth");
+    std::fs::write(&file, "file:secret\n").unwrap();
+    let args = RegistryArgs {
+        registry: vec![format!(" {}/", script.address)],
+        registry_auth_file: Some(file),
+        ..RegistryArgs::default()
+    };
+    let registry = args.open(Some("user:geheim")).unwrap().unwrap();
+    registry.by_id(1).unwrap();
+    let request = script.requests()[0].to_ascii_lowercase();
+    // The file goes before the variable.
+    assert!(
+        request.contains("authorization: basic zmlsztpzzwnyzxq=\r\n"),
+        "{request}"
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_are_told_before_anything_is_sent() {
+    let args = |registry: &str| RegistryArgs {
+        registry: vec![registry.to_owned()],
+        ..RegistryArgs::default()
+    };
+    let told = |args: &RegistryArgs, auth| args.open(auth).unwrap_err().to_string();
+    let error = told(&args("http://user:geheim@registry"), None);
+    assert!(
+        !error.contains("geheim") && error.contains("SCHEMA_REGISTRY_AUTH"),
+        "{error}"
+    );
+    assert_eq!(
+        told(&args("http://registry"), Some("geheim")),
+        "SCHEMA_REGISTRY_AUTH: schema registry credentials: they must be user:password"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let with_file = RegistryArgs {
+        registry_ca_file: Some(file.clone()),
+        ..args("https://registry")
+    };
+    assert!(told(&with_file, None).contains("No such file"));
+    std::fs::write(&file, "no certificate").unwrap();
+    assert!(told(&with_file, None).ends_with("ca.pem: no certificate in it (PEM)"));
+}
