@@ -1,0 +1,153 @@
+//! A run: every input judged, and how it ended.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use tapline_contract::schema::Schema;
+use tapline_pipe::args::SummaryFormat;
+use tapline_pipe::console::Console;
+use tapline_pipe::input::Input;
+use tapline_pipe::outcome::{COULD_NOT_RUN, Ending};
+use tapline_pipe::output::{Output, OutputError};
+use tapline_pipe::reject::Rejects;
+use tapline_pipe::rows::Rows;
+use tapline_pipe::stop::Stop;
+
+use crate::args::{Args, Form};
+use crate::judge::{Duty, Halt, Judge, Place};
+use crate::source::Asked;
+use crate::{document, lines, table};
+
+/// Does what the arguments say; the exit code.
+pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
+    let schema = Schema::from_file(&args.schema).context("--schema")?;
+    let stop = Stop::install().context("signals")?;
+    let rejects = match (&args.rejects.rejects, args.pass) {
+        (None, false) => None,
+        (path, _) => Some(
+            Rejects::open(console.clone(), path.as_deref()).with_context(|| {
+                let path = path.as_deref().unwrap_or("rejects".as_ref());
+                format!("--rejects {}", path.display())
+            })?,
+        ),
+    };
+    let duty = match (rejects, args.pass) {
+        (Some(rejects), true) => Duty::Pass(rejects),
+        (rejects, _) => Duty::Report(rejects),
+    };
+    let stdout = io::stdout();
+    // Not through `Stdout`, which writes line by line.
+    let file = File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?);
+    let output = Output::new("stdout", file, stdout.is_terminal());
+    let strict = args.rejects.strict;
+    let mut judge = Judge::new(
+        schema.validator(),
+        output,
+        duty,
+        strict,
+        stop.clone(),
+        console.clone(),
+    );
+    let mut work = Work {
+        args,
+        schema: &schema,
+        console,
+        stop,
+        header: None,
+        failed: false,
+    };
+    let checked = work.check_all(&mut judge);
+    let ending = conclude(checked, &mut judge)?;
+    let summary = &judge.summary;
+    match args.summary.summary {
+        SummaryFormat::Json => console.line(summary.json()),
+        // A reader that went away wants to hear no more.
+        SummaryFormat::Text if ending == Ending::ReaderGone => {}
+        SummaryFormat::Text => console.info(summary.text()),
+    }
+    Ok(match ending {
+        Ending::Complete | Ending::Strict if work.failed => COULD_NOT_RUN,
+        ending => ending.exit_code(summary.rejected),
+    })
+}
+
+struct Work<'a> {
+    args: &'a Args,
+    schema: &'a Schema,
+    console: &'a Console,
+    stop: Stop,
+    /// The header of the CSV that was passed on.
+    header: Option<Vec<u8>>,
+    /// An input could not be read.
+    failed: bool,
+}
+
+impl Work<'_> {
+    fn check_all(&mut self, judge: &mut Judge) -> Result<Ending> {
+        for asked in Asked::all(&self.args.files, self.args.format) {
+            match self.check(&asked, judge) {
+                Ok(Ending::Complete) => {}
+                Ok(ending) => return Ok(ending),
+                Err(error) if error.is::<Halt>() => return Err(error),
+                // The other files are checked all the same.
+                Err(error) => {
+                    self.console
+                        .error(format_args!("{}: {error:#}", asked.name));
+                    self.failed = true;
+                }
+            }
+        }
+        Ok(Ending::Complete)
+    }
+
+    fn check(&mut self, asked: &Asked, judge: &mut Judge) -> Result<Ending> {
+        let source = asked.open()?;
+        let name = asked.name.as_str();
+        let place = Place {
+            file: (!self.args.files.is_empty()).then_some(name),
+            name,
+            line: 1,
+        };
+        let max_record = self.args.record.max_record;
+        match asked.form {
+            Form::Ndjson => {
+                let mut input = Input::new(source, max_record, self.stop.clone());
+                lines::check(&mut input, place, judge)
+            }
+            Form::Json => {
+                let limit = self.args.max_document;
+                document::check(source, limit, &self.stop, place, judge)
+            }
+            Form::Csv => {
+                let mut rows = Rows::new(source, max_record, self.stop.clone());
+                table::check(&mut rows, self.schema, &mut self.header, place, judge)
+            }
+        }
+    }
+}
+
+/// Writes out what is left, and says how the run ended.
+fn conclude(checked: Result<Ending>, judge: &mut Judge) -> Result<Ending> {
+    let checked = checked.or_else(halted);
+    let finished = judge.finish().map_err(anyhow::Error::from);
+    match (checked, finished) {
+        (Ok(ending), Ok(())) => Ok(ending),
+        (Ok(ending), Err(error)) => match halted(error)? {
+            // A signal is the reason that a shell looks for.
+            Ending::ReaderGone if matches!(ending, Ending::Signal(_)) => Ok(ending),
+            other => Ok(other),
+        },
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// What halted the judge, if that is an ending and no error.
+fn halted(error: anyhow::Error) -> Result<Ending> {
+    match error.downcast::<Halt>()? {
+        Halt::Ending(ending) => Ok(ending),
+        Halt::Output(OutputError::ReaderGone) => Ok(Ending::ReaderGone),
+        other => Err(other.into()),
+    }
+}
