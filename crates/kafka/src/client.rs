@@ -12,6 +12,9 @@ use crate::address::Address;
 use crate::context::{Context, Failure, Sink};
 use crate::properties::Properties;
 
+/// Callbacks that are run between two looks for a connection: more than a try of a few brokers causes.
+const EVENTS: usize = 64;
+
 /// An error of the client or the cluster that ends the work.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -156,14 +159,13 @@ impl Settings {
 
     /// The configuration of a client: librdkafka's defaults, these tools', the caller's, then the user's.
     pub(crate) fn config(&self, defaults: &[(&str, String)]) -> ClientConfig {
-        // Short enough that its failure is known, as the reason, when the wait for a connection ends.
-        let setup = (self.connect_timeout.as_millis() * 7 / 10).clamp(1000, 30_000);
+        // Short enough that its failure is known, as the reason, when the wait for a connection ends; librdkafka looks
+        // for what has timed out once a second.
+        let setup = (self.connect_timeout.as_millis() * 6 / 10).clamp(1000, 30_000);
         let mut all = vec![
             ("client.id", "tapline".to_owned()),
             // Topics are made by CreateTopics when that is asked for, not by a typing error.
             ("allow.auto.create.topics", "false".to_owned()),
-            // Brokers close idle connections; only what doesn't come back is worth a word.
-            ("log.connection.close", "false".to_owned()),
             ("socket.nagle.disable", "true".to_owned()),
             ("socket.keepalive.enable", "true".to_owned()),
             ("socket.connection.setup.timeout.ms", setup.to_string()),
@@ -185,7 +187,7 @@ impl Settings {
         config
     }
 
-    /// Waits for the first metadata of a client; `serve` lets the client run its callbacks.
+    /// Waits for the first metadata of a client; `serve` lets the client run one callback.
     ///
     /// # Errors
     ///
@@ -203,7 +205,9 @@ impl Settings {
         loop {
             let left = self.connect_timeout.saturating_sub(start.elapsed());
             let result = client.fetch_metadata(topic, wait.min(left).max(Duration::from_millis(1)));
-            serve();
+            for _ in 0..EVENTS {
+                serve();
+            }
             if let Ok(metadata) = result {
                 context.connected();
                 return Ok(metadata);

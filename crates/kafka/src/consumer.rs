@@ -1,6 +1,6 @@
 //! A consumer of topics: from a start to the end or on and on, alone or in a group, committing only what it is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -16,6 +16,9 @@ use crate::ends::Ends;
 use crate::incoming::Incoming;
 use crate::start::Start;
 use crate::topics::{self, TopicInfo};
+
+/// So long nothing comes before it is looked whether there is anything left.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// What to read, beside [`Settings`].
 #[derive(Clone, Debug, Default)]
@@ -72,6 +75,8 @@ struct State {
     config: ClientConfig,
     grouped: bool,
     paused: bool,
+    /// Since when nothing came.
+    quiet: Option<Instant>,
     /// With `until_end`, once there is an assignment.
     ends: Option<Ends>,
 }
@@ -142,6 +147,7 @@ impl Consumer {
             config,
             grouped,
             paused: false,
+            quiet: None,
             ends: None,
         };
         let mut consumer = Self { inner, state };
@@ -228,15 +234,19 @@ impl Consumer {
                         return Ok(Event::Idle);
                     }
                 }
+                state.quiet = None;
                 state.context.working();
                 Ok(Event::Record(Incoming(message)))
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                state.notice_end(inner, partition);
+                state.notice_end(partition);
                 state.changed(inner)
             }
             Some(Err(error)) => state.judge(inner, &error),
-            None => state.changed(inner),
+            None => {
+                state.notice_quiet(inner);
+                state.changed(inner)
+            }
         }
     }
 
@@ -403,26 +413,38 @@ impl State {
     }
 
     /// Some partition of this number has no more records for now; librdkafka does not say of which topic.
-    fn notice_end(&mut self, inner: &BaseConsumer<Watch>, partition: i32) {
+    fn notice_end(&mut self, partition: i32) {
+        if let Some(ends) = &mut self.ends
+            && !ends.of_several_topics()
+        {
+            ends.finish_number(partition);
+        }
+    }
+
+    /// Nothing came. With several topics this is when to look whether the last offsets of some partition hold no
+    /// record at all: transaction markers, or what was compacted away.
+    fn notice_quiet(&mut self, inner: &BaseConsumer<Watch>) {
         let Some(ends) = &mut self.ends else { return };
-        let candidates = ends.open(partition);
-        if let [only] = candidates.as_slice() {
-            ends.finish(&only.topic, partition);
+        if !ends.of_several_topics() || self.paused {
             return;
         }
+        if self.quiet.get_or_insert_with(Instant::now).elapsed() < QUIET {
+            return;
+        }
+        self.quiet = None;
         let positions = inner.position().ok();
-        for slice in candidates {
+        for slice in ends.open().to_vec() {
             let position = positions
                 .as_ref()
                 .and_then(|list| {
-                    list.find_partition(&slice.topic, partition)?
+                    list.find_partition(&slice.topic, slice.partition)?
                         .offset()
                         .to_raw()
                 })
                 .map_or(slice.start, |offset| offset.max(slice.start));
             // Past transaction markers the position moves on; past compacted records it does not.
             if position >= slice.stop || has_ended(&self.config, &slice, position) {
-                ends.finish(&slice.topic, partition);
+                ends.finish(&slice.topic, slice.partition);
             }
         }
     }

@@ -118,7 +118,10 @@ impl Context {
     /// Takes `broker: what happened` apart and keeps it; a warning is given once for a broker until it works again.
     fn failed(&self, text: &str, code: Option<RDKafkaErrorCode>) {
         let failure = read_failure(text, code);
-        let warn = self.inner.connected.load(Ordering::Relaxed);
+        // Brokers close idle connections, and any connection when they restart: only what doesn't come back is worth
+        // a warning.
+        let closed = text.contains("Disconnected") && text.contains("in state UP");
+        let warn = self.inner.connected.load(Ordering::Relaxed) && !closed;
         let line = format!("{}: {}; trying on", failure.broker, failure.why);
         let news = {
             let mut kept = self.kept();
@@ -215,6 +218,7 @@ fn read_failure(text: &str, code: Option<RDKafkaErrorCode>) -> Failure {
         .split_once(" (after ")
         .map_or(what, |(what, _)| what)
         .trim_end_matches([':', ' ']);
+    let asked = text.contains("ApiVersion") || text.contains("in state APIVERSION_QUERY");
     let disconnected = what.contains("Disconnected");
     let hopeless = match code {
         Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
@@ -225,10 +229,10 @@ fn read_failure(text: &str, code: Option<RDKafkaErrorCode>) -> Failure {
     };
     let why = if what.contains("Invalid response size") {
         "what answers there does not speak Kafka's protocol".to_owned()
-    } else if what.contains("requesting ApiVersion") {
-        "it hangs up at Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
-    } else if what.contains("ApiVersionRequest failed") && what.contains("Timed out") {
+    } else if what.to_lowercase().contains("timed out") && asked {
         "it does not answer Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
+    } else if disconnected && asked {
+        "it hangs up at Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
     } else if what.contains("setup timed out") {
         "no answer".to_owned()
     } else if let Some((_, why)) = what

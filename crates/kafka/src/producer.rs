@@ -208,9 +208,7 @@ impl Producer {
             .create_with_context(ledger)
             .map_err(|error| not_made(&error))?;
         let metadata = settings.connect(inner.client(), &context, Some(topic), || {
-            for _ in 0..16 {
-                inner.poll(Duration::ZERO);
-            }
+            inner.poll(Duration::ZERO);
         })?;
         let topic = topics::find(&metadata, topic, settings.servers())?;
         Ok(Self { inner, topic })

@@ -15,7 +15,7 @@ fn files_of_kcat_and_java_are_read() {
     let properties = read(
         "\u{feff}# a comment\n! another\r\n\n  acks = all \nclient.id: probe\nlinger.ms 7\r\n\
          bootstrap.servers=elsewhere:9092\nsasl.username=al=ice\nsasl.password=a\\b#c : d\n\
-         ssl.cipher.suites=\\\n   AES128 \\\n   AES256\ntopic.partitioner=murmur2\ndebug=",
+         ssl.cipher.suites=\\\n   AES128 \\\n   AES256\ntopic.partitioner=murmur2\n",
     )
     .unwrap();
     for (name, value) in [

@@ -5,16 +5,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::metadata::{Metadata, MetadataBroker, MetadataTopic};
 use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::address::Topic;
-use crate::client::{ClientError, Settings, describe, describe_error, not_made};
+use crate::client::{ClientError, Settings, describe, not_made};
 use crate::context::Context;
 
 /// A topic as the cluster describes it.
@@ -160,43 +161,47 @@ pub fn create(
         what: "cannot be created",
         reason,
     };
-    let context = settings.context();
+    let (asking, broker) = probe(settings, false)?;
     let admin: AdminClient<Context> = settings
         .config(&[])
-        .create_with_context(context.clone())
+        .create_with_context(settings.context())
         .map_err(|error| not_made(&error))?;
-    // The queue with the logs isn't served by an admin client: a connection is awaited with one that does.
-    drop(probe(settings, false)?);
     let count = |given: Option<u16>| given.map_or(-1, i32::from);
-    let topic = NewTopic::new(
-        name,
-        count(partitions),
-        TopicReplication::Fixed(count(replication)),
-    );
-    let timeout = Some(settings.connect_timeout());
-    let options = AdminOptions::new()
-        .request_timeout(timeout)
-        .operation_timeout(timeout);
-    match block_on(admin.create_topics([&topic], &options)) {
-        Ok(results) => match results.into_iter().next() {
-            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
-            Some(Err((_, code))) => return Err(refused(describe(code))),
-        },
-        Err(KafkaError::AdminOp(RDKafkaErrorCode::UnsupportedFeature)) => {
-            let (producer, context) = probe(settings, true)?;
-            return ask(settings, producer.client(), &context, name);
+    let copies = TopicReplication::Fixed(count(replication));
+    let topic = NewTopic::new(name, count(partitions), copies);
+    let request = |broker: Option<i32>| {
+        let timeout = Some(settings.connect_timeout());
+        let options = AdminOptions::new()
+            .request_timeout(timeout)
+            .operation_timeout(timeout)
+            .broker_id(broker);
+        let results = block_on(admin.create_topics([&topic], &options));
+        match results.map(|results| results.into_iter().next()) {
+            Ok(Some(Err((_, code)))) | Err(KafkaError::AdminOp(code)) => Err(code),
+            Err(other) => Err(other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+            Ok(_) => Ok(()),
         }
-        Err(error) => return Err(refused(describe_error(&error))),
+    };
+    // Any broker of a KRaft cluster passes the request on; the mock cluster names no controller to wait for.
+    let result = match request(broker) {
+        Err(RDKafkaErrorCode::NotController) => request(None),
+        other => other,
+    };
+    match result {
+        Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => {}
+        Err(RDKafkaErrorCode::UnsupportedFeature) => {
+            return ask(settings, &probe(settings, true)?.0, name);
+        }
+        Err(code) => return Err(refused(describe(code))),
     }
-    let (producer, context) = probe(settings, false)?;
     // The controller has it; the other brokers hear of it a little later.
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     loop {
-        match ask(settings, producer.client(), &context, name) {
+        match ask(settings, &asking, name) {
             Err(ClientError::UnknownTopic { .. })
                 if start.elapsed() < settings.connect_timeout() =>
             {
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                std::thread::sleep(Duration::from_millis(50));
             }
             other => return other,
         }
@@ -205,31 +210,26 @@ pub fn create(
 
 type Probe = BaseProducer<ProbeContext>;
 
-/// A connected client that only asks.
-fn probe(settings: &Settings, auto_create: bool) -> Result<(Probe, Context), ClientError> {
+/// A connected client that only asks, and the id of a broker.
+fn probe(settings: &Settings, auto_create: bool) -> Result<(Probe, Option<i32>), ClientError> {
     let context = settings.context();
     let mut config = settings.config(&[]);
     config.set("allow.auto.create.topics", auto_create.to_string());
     let probe: Probe = config
         .create_with_context(ProbeContext(context.clone()))
         .map_err(|error| not_made(&error))?;
-    settings.connect(probe.client(), &context, None, || serve(&probe))?;
-    Ok((probe, context))
+    let metadata = settings.connect(probe.client(), &context, None, || {
+        probe.poll(Duration::ZERO);
+    })?;
+    let broker = metadata.brokers().first().map(MetadataBroker::id);
+    Ok((probe, broker))
 }
 
-fn serve(probe: &Probe) {
-    for _ in 0..16 {
-        probe.poll(std::time::Duration::ZERO);
-    }
-}
-
-fn ask(
-    settings: &Settings,
-    client: &Client<ProbeContext>,
-    context: &Context,
-    name: &str,
-) -> Result<TopicInfo, ClientError> {
-    let metadata = settings.connect(client, context, Some(name), || {})?;
+fn ask(settings: &Settings, probe: &Probe, name: &str) -> Result<TopicInfo, ClientError> {
+    let context = &probe.context().0;
+    let metadata = settings.connect(probe.client(), context, Some(name), || {
+        probe.poll(Duration::ZERO);
+    })?;
     find(&metadata, name, settings.servers())
 }
 
