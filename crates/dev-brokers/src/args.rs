@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{Parser, value_parser};
-use tapline_pipe::units::parse_size;
+use tapline_pipe::{args::MessageArgs, units::parse_size};
 
 /// An MQTT broker, a Kafka cluster and a schema registry in one process, for a laptop
 ///
@@ -51,9 +51,8 @@ pub(crate) struct Args {
     #[arg(long = "topic", value_name = "NAME[:PARTITIONS]", value_parser = parse_topic)]
     pub(crate) topics: Vec<Topic>,
 
-    /// Say nothing but errors on stderr
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
 
     /// The command to run, after `--`
     #[arg(last = true, value_name = "COMMAND")]

@@ -4,11 +4,12 @@ mod addresses;
 mod args;
 mod command;
 mod kafka;
+mod libraries;
 mod mqtt;
 mod registry;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::ExitCode,
     thread,
@@ -18,44 +19,53 @@ use std::{
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use rustix::event::{PollFd, PollFlags, poll};
-use tapline_pipe::stop::Stop;
+use tapline_pipe::{
+    console::{Console, Level},
+    stop::Stop,
+};
 
 use addresses::Addresses;
 use args::Args;
 use kafka::Cluster;
+use mqtt::Trouble;
 
 /// How long each broker may take to answer for the first time.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(&args) {
+    let terminal = io::stderr().is_terminal();
+    let console = Console::new("dev-brokers", args.messages.level(), io::stderr(), terminal);
+    match run(&args, &console) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            say(&format!("{error:#}"));
+            console.error(format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }
 }
 
-fn run(args: &Args) -> anyhow::Result<u8> {
+fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     // From the first moment, so that a signal during the start ends it in order, too.
     let stop = if args.command.is_empty() {
         Some(Stop::install()?)
     } else {
         None
     };
+    if console.level() >= Level::Debug {
+        libraries::listen(console.clone())?;
+    }
     let cluster = Cluster::start(args.kafka_brokers, &args.topics)?;
-    let addresses = start(args, &cluster)?;
+    let addresses = start(args, &cluster, console)?;
     let Some(stop) = stop else {
         return command::run(&args.command, &addresses);
     };
-    announce(args, &addresses)?;
+    announce(&addresses, console)?;
     wait(&stop)
 }
 
 /// Starts what there is beside the Kafka cluster, and waits until all of it answers.
-fn start(args: &Args, cluster: &Cluster) -> anyhow::Result<Addresses> {
+fn start(args: &Args, cluster: &Cluster, console: &Console) -> anyhow::Result<Addresses> {
     let mqtt = listen("mqtt", "--mqtt-port", args.mqtt_port)?;
     let registry = listen("registry", "--registry-port", args.registry_port)?;
     let mqtt_address = mqtt.local_addr()?;
@@ -64,12 +74,15 @@ fn start(args: &Args, cluster: &Cluster) -> anyhow::Result<Addresses> {
         kafka: cluster.addresses(),
         registry: registry.local_addr()?.to_string(),
     };
-    let behind = mqtt::start(args.mqtt_buffer, |message, is_fatal| {
-        say(message);
-        if is_fatal {
+    let troubled = console.clone();
+    let behind = mqtt::start(args.mqtt_buffer, move |trouble| match trouble {
+        Trouble::Overrun(message) => troubled.warn(message),
+        Trouble::Died => {
+            troubled.error("mqtt: the broker died of an error of its own");
             std::process::exit(2);
         }
     })?;
+    let for_front = console.clone();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -84,7 +97,7 @@ fn start(args: &Args, cluster: &Cluster) -> anyhow::Result<Addresses> {
                 // Both were made non-blocking, which is all that can be wrong with them.
                 if let (Ok(mqtt), Ok(registry)) = listeners {
                     tokio::join!(
-                        mqtt::front::serve(mqtt, behind),
+                        mqtt::front::serve(mqtt, behind, for_front),
                         registry::http::serve(registry)
                     );
                 }
@@ -108,14 +121,12 @@ fn listen(what: &str, option: &str, port: Option<u16>) -> anyhow::Result<TcpList
     Ok(listener)
 }
 
-fn announce(args: &Args, addresses: &Addresses) -> anyhow::Result<()> {
+fn announce(addresses: &Addresses, console: &Console) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     write!(stdout, "{addresses}")
         .and_then(|()| stdout.flush())
         .context("stdout: the addresses could not be written")?;
-    if !args.quiet {
-        say("ready: all in memory, for a laptop; SIGINT (Ctrl-C) or SIGTERM ends it");
-    }
+    console.info("ready: all in memory, for a laptop; SIGINT (Ctrl-C) or SIGTERM ends it");
     Ok(())
 }
 
@@ -130,9 +141,4 @@ fn wait(stop: &Stop) -> anyhow::Result<u8> {
             Err(error) => return Err(error).context("waiting for a signal"),
         }
     }
-}
-
-/// A message for a person. If stderr can't be written to, there is nowhere to say so.
-fn say(message: &str) {
-    let _ = writeln!(io::stderr(), "dev-brokers: {message}");
 }

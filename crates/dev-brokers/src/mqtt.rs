@@ -42,13 +42,21 @@ const SEGMENTS: usize = 16;
 /// The largest packet that is taken from a client, in bytes.
 const LARGEST_PACKET: usize = 64 * 1024 * 1024;
 
+/// What goes wrong while the broker runs.
+pub(crate) enum Trouble {
+    /// A subscriber lost messages, which the text says.
+    Overrun(String),
+    /// The broker is no more.
+    Died,
+}
+
 /// Starts the broker on ports of its own on loopback.
 ///
-/// `buffer` is how many bytes of messages are kept for each filter. `on_trouble` is called, from
-/// threads of its own, with what a person should know; when the broker died, `is_fatal` is true.
+/// `buffer` is how many bytes of messages are kept for each filter. `on_trouble` is called from a
+/// thread of its own.
 pub(crate) fn start(
     buffer: usize,
-    on_trouble: impl Fn(&str, bool) + Send + 'static,
+    on_trouble: impl Fn(Trouble) + Send + 'static,
 ) -> anyhow::Result<Behind> {
     let behind = free_ports().context("mqtt: no free port on 127.0.0.1")?;
     let mut broker = Broker::new(config(buffer, behind)?);
@@ -63,11 +71,11 @@ pub(crate) fn start(
             while let Ok(alerts) = alerts.router_rx.recv() {
                 for alert in alerts {
                     if let Some(message) = overrun(&json!(alert)) {
-                        on_trouble(&message, false);
+                        on_trouble(Trouble::Overrun(message));
                     }
                 }
             }
-            on_trouble("mqtt: the broker died of an error of its own", true);
+            on_trouble(Trouble::Died);
         })?;
     Ok(behind)
 }

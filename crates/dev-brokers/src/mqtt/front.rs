@@ -3,6 +3,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use tapline_pipe::console::Console;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -27,29 +28,60 @@ pub(crate) struct Behind {
 }
 
 /// Serves connections for as long as the runtime lives.
-pub(crate) async fn serve(listener: TcpListener, behind: Behind) {
+pub(crate) async fn serve(listener: TcpListener, behind: Behind, console: Console) {
     loop {
         match listener.accept().await {
-            Ok((client, _)) => {
+            Ok((client, address)) => {
+                let console = console.clone();
                 tokio::spawn(async move {
                     // A connection that fails has only itself to tell, by ending.
-                    let _ = attend(client, behind).await;
+                    match attend(client, behind, |what| tell(&console, address, what)).await {
+                        Ok(()) => tell(&console, address, "closed"),
+                        Err(error) => tell(&console, address, &error.to_string()),
+                    }
                 });
             }
-            // Out of descriptors: the next try would fail at once, too.
-            Err(_) => sleep(Duration::from_millis(50)).await,
+            Err(error) => {
+                // Out of descriptors: the next try would fail at once, too.
+                console.warn(format_args!(
+                    "mqtt: a connection could not be taken: {error}"
+                ));
+                sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
 
-async fn attend(mut client: TcpStream, behind: Behind) -> io::Result<()> {
+fn tell(console: &Console, client: SocketAddr, what: &str) {
+    console.verbose(format_args!("mqtt: {client}: {what}"));
+}
+
+async fn attend(
+    mut client: TcpStream,
+    behind: Behind,
+    tell: impl Fn(&'static str),
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut received = Vec::with_capacity(1024);
-    let address = match timeout(CONNECT_LIMIT, opening(&mut client, &mut received)).await?? {
-        Opening::V4 => behind.v4,
-        Opening::V5 => behind.v5,
-        Opening::Unsupported(reply) => return client.write_all(reply).await,
-        Opening::NotMqtt | Opening::Incomplete => return Ok(()),
+    let opening = timeout(CONNECT_LIMIT, opening(&mut client, &mut received));
+    let address = match opening.await?? {
+        Opening::V4 => {
+            tell("connected with MQTT 3.1.1");
+            behind.v4
+        }
+        Opening::V5 => {
+            tell("connected with MQTT 5");
+            behind.v5
+        }
+        Opening::Unsupported(reply) => {
+            tell("refused: neither MQTT 3.1.1 nor 5");
+            return client.write_all(reply).await;
+        }
+        Opening::NotMqtt => {
+            tell("refused: what it says is not MQTT");
+            return Ok(());
+        }
+        Opening::Incomplete => return Ok(()),
     };
     let mut broker = TcpStream::connect(address).await?;
     broker.set_nodelay(true)?;
