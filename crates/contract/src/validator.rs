@@ -264,7 +264,13 @@ impl From<Invalid> for Rejection {
             Invalid::Violations(violations) => {
                 let first = violations.first();
                 let detail = format!("{}{}", first.message, violations.others());
-                Rejection::new(Reason::Invalid, detail).at(&first.pointer)
+                let rejection = Rejection::new(Reason::Invalid, detail);
+                // The whole record is no place in it.
+                if first.pointer.is_empty() {
+                    rejection
+                } else {
+                    rejection.at(&first.pointer)
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::Result;
 use tapline_pipe::input::{Input, Next};
@@ -18,10 +19,14 @@ pub(crate) fn check<R: Read + AsFd>(
 ) -> Result<Ending> {
     let mut blank = 0;
     let ending = loop {
-        if !input.has_buffered() {
+        // The clock is looked at only before the input may have to be waited for.
+        let patience = if input.has_buffered() {
+            Duration::ZERO
+        } else {
             judge.idle()?;
-        }
-        match input.next(judge.patience())? {
+            judge.patience()
+        };
+        match input.next(patience)? {
             Next::Line(Line::Record(record)) => {
                 let line = record.line;
                 judge.record(Place { line, ..place }, &record.bytes)?;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -37,10 +38,14 @@ fn check_rows<R: Read + AsFd>(
     let mut columns: Option<Vec<Column>> = None;
     let mut json = Vec::new();
     loop {
-        if !rows.has_buffered() {
+        // The clock is looked at only before the input may have to be waited for.
+        let patience = if rows.has_buffered() {
+            Duration::ZERO
+        } else {
             judge.idle()?;
-        }
-        let next = rows.next(judge.patience())?;
+            judge.patience()
+        };
+        let next = rows.next(patience)?;
         let place = Place {
             line: rows.lines().0,
             ..place

@@ -404,7 +404,7 @@ fn what_cannot_be_read_is_passed_over_and_the_rest_is_checked() {
     fs::write(&bad, "1\n").unwrap();
     let bad = bad.to_str().unwrap();
     for (file, why) in [
-        (folder.path().to_str().unwrap(), "Is a directory"),
+        (folder.path().to_str().unwrap(), "is a directory"),
         ("/nonexistent", "No such file"),
     ] {
         let output = check(&["-q", file, bad], "");
@@ -663,12 +663,12 @@ fn a_signal_ends_it_even_if_nobody_reads_stdout() {
 
 #[test]
 fn memory_is_flat_whatever_the_input() {
-    // 100 MB of readings, and one line of 100 MB, in 64 MB of address space.
+    // 100 MB of readings, one line of 100 MB, and one row of 100 MB, in 64 MB of address space.
     let readings = format!("{READING}\n").repeat(1000);
     let cases: [(&str, Vec<u8>, i32); 3] = [
         ("ndjson", readings.into_bytes(), 0),
         ("ndjson", vec![b'['; 100_000], 1),
-        ("csv", b"\"a\n".repeat(50_000), 1),
+        ("csv", b"a\n".repeat(50_000), 1),
     ];
     for (format, block, expected) in cases {
         let mut child = spawn(
@@ -690,7 +690,7 @@ fn memory_is_flat_whatever_the_input() {
         let reader = thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         let mut stdin = child.stdin.take().unwrap();
         if format == "csv" {
-            stdin.write_all(b"a,b\n").unwrap();
+            stdin.write_all(b"a,b\n\"").unwrap();
         }
         for _ in 0..1000 {
             stdin.write_all(&block).unwrap();
