@@ -1,0 +1,103 @@
+# Sourced by scripts/brokers: Mosquitto, from the system's packages.
+#
+# 21883 plain, 21884 TLS, 21885 mutual TLS, 21886 WebSocket, 21887 WebSocket over TLS, 21888 with a
+# password, 21889 TLS with a password, 21890 TLS with an expired certificate.
+
+mosquitto_needs() { need mosquitto:mosquitto; }
+
+mosquitto_prepare() {
+    [ -f "$state/mosquitto/mosquitto.conf" ] && return
+    mkdir -p "$state/mosquitto"
+    (
+        cd "$state/mosquitto"
+        printf '%s:%s\n' "$user" "$password" "$limited_user" "$password" >users
+        mosquitto_passwd -U users
+        # The limited account may do everything but `forbidden/#`; the other one everything.
+        cat >acl <<-ACL
+	user $user
+	topic readwrite #
+	user $limited_user
+	topic readwrite #
+	topic deny forbidden/#
+	ACL
+        chmod 600 users acl
+        mosquitto_configure >mosquitto.conf
+    )
+}
+
+mosquitto_configure() {
+    cat <<CONFIGURATION
+# Started as root it would become another user, who can't write here.
+user $(id -un)
+per_listener_settings true
+persistence true
+persistence_location $state/mosquitto/
+# Seconds: a broker that is killed forgets no more than this.
+autosave_interval 1
+# No limit: a subscriber that is slow or away loses nothing.
+max_queued_messages 0
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+connection_messages false
+
+listener 21883 127.0.0.1
+allow_anonymous true
+
+listener 21884 127.0.0.1
+allow_anonymous true
+$(mosquitto_certificate server)
+
+listener 21885 127.0.0.1
+$(mosquitto_certificate server)
+require_certificate true
+use_identity_as_username true
+
+listener 21886 127.0.0.1
+protocol websockets
+allow_anonymous true
+
+listener 21887 127.0.0.1
+protocol websockets
+allow_anonymous true
+$(mosquitto_certificate server)
+
+listener 21888 127.0.0.1
+$(mosquitto_accounts)
+
+listener 21889 127.0.0.1
+$(mosquitto_certificate server)
+$(mosquitto_accounts)
+
+listener 21890 127.0.0.1
+allow_anonymous true
+$(mosquitto_certificate expired-server)
+CONFIGURATION
+}
+
+mosquitto_certificate() {
+    printf '%s\n' "cafile $certs/ca.crt" "certfile $certs/$1.crt" "keyfile $certs/$1.key"
+}
+
+mosquitto_accounts() {
+    printf '%s\n' 'allow_anonymous false' "password_file $state/mosquitto/users" "acl_file $state/mosquitto/acl"
+}
+
+mosquitto_start() { start mosquitto mosquitto -c "$state/mosquitto/mosquitto.conf"; }
+
+# Does it answer a CONNECT?
+mosquitto_answers() {
+    [ "$(ask 21883 '\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0' 4)" = 20020000 ]
+}
+
+mosquitto_env() {
+    assign MQTT_URL mqtt://127.0.0.1:21883
+    assign MQTT_TLS_URL mqtts://127.0.0.1:21884
+    assign MQTT_MTLS_URL mqtts://127.0.0.1:21885
+    assign MQTT_WS_URL ws://127.0.0.1:21886
+    assign MQTT_WSS_URL wss://127.0.0.1:21887
+    assign MQTT_PASSWORD_URL mqtt://127.0.0.1:21888
+    assign MQTT_TLS_PASSWORD_URL mqtts://127.0.0.1:21889
+    assign MQTT_TLS_EXPIRED_URL mqtts://127.0.0.1:21890
+}
