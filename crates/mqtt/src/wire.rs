@@ -15,8 +15,9 @@ use crate::transport::Stream;
 /// hold a thousand large buffers.
 const FIRST_READ: usize = 2 << 10;
 const LARGEST_READ: usize = 128 << 10;
-/// Time for the last bytes and the broker's FIN at the end.
+/// Time for the last bytes and the broker's FIN at the end, all in all and from one read to the next.
 const CLOSING: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A stream with an input and an output buffer.
 pub(crate) struct Wire {
@@ -112,7 +113,8 @@ impl Wire {
             self.stream.shutdown().await?;
             loop {
                 self.input.clear();
-                if self.stream.read_buf(&mut self.input).await? == 0 {
+                let read = timeout(LINGER, self.stream.read_buf(&mut self.input));
+                if read.await?? == 0 {
                     return io::Result::Ok(());
                 }
             }

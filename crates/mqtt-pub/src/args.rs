@@ -1,0 +1,148 @@
+//! The arguments of mqtt-pub; the doc comments are its manual.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "doc comments here are the text of --help"
+)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use tapline_mqtt::Qos;
+use tapline_mqtt::args::ConnectArgs;
+use tapline_pipe::args::{MessageArgs, PublishArgs, RecordArgs, RejectArgs, SummaryArgs};
+use tapline_pipe::template::Template;
+use tapline_pipe::units::parse_duration;
+
+/// Publish lines of stdin to an MQTT broker
+///
+/// Each line is a message, byte for byte. It counts as delivered when the broker has acknowledged it (at
+/// QoS 0: when it is written), and the exit code tells the truth: 0 all delivered; 1 some were not; 2 it could
+/// not run; 130, 143 stopped by SIGINT, SIGTERM after the drain. A connection that breaks is replaced, and what
+/// was not acknowledged is sent again; meanwhile stdin is not read further than the queue is long.
+///
+/// Example, one topic for each generator:
+///
+///   mqtt-pub mqtt://localhost/emergency_generator/{generatorID} < readings.ndjson
+#[derive(Debug, Parser)]
+#[command(version, name = "mqtt-pub", max_term_width = 100)]
+pub(crate) struct Args {
+    /// Where to: mqtt://host[:1883]/topic, mqtts://host[:8883]/topic, ws://host[:80]/topic, wss://host[:443]/topic
+    ///
+    /// In the topic {field} is the text of a field of the record: a top-level name ({generatorID}) or a JSON
+    /// Pointer ({/site/id}); {{ is a brace. A record whose field is missing, is not a scalar or holds / + # or
+    /// NUL is rejected. With --envelope the topic may be left out: then it is that of each envelope.
+    /// Credentials are no part of an address: see --username.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+
+    /// Quality of service: 0, 1 or 2 [default: 1; with --envelope that of the record, where it has one]
+    #[arg(long, value_name = "QOS", help_heading = "Messages to the broker")]
+    pub(crate) qos: Option<Qos>,
+
+    /// Have the broker keep the last message of each topic for later subscribers; with --envelope also where
+    /// the record says so
+    #[arg(long, help_heading = "Messages to the broker")]
+    pub(crate) retain: bool,
+
+    /// Add a user property, from a text with {fields}; can be repeated; needs MQTT 5
+    #[arg(short = 'H', long = "header", value_name = "NAME=TEMPLATE", value_parser = parse_header, help_heading = "Messages to the broker")]
+    pub(crate) headers: Vec<(String, Template)>,
+
+    /// Content type of the messages, such as application/json; needs MQTT 5
+    #[arg(long, value_name = "TYPE", help_heading = "Messages to the broker")]
+    pub(crate) content_type: Option<String>,
+
+    /// How long the broker keeps a message for a subscriber that is away, in whole seconds; needs MQTT 5
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Messages to the broker")]
+    pub(crate) message_expiry: Option<Duration>,
+
+    /// Check each record against this JSON Schema first; one that doesn't conform is rejected
+    #[arg(short, long, value_name = "FILE", help_heading = "Records")]
+    pub(crate) schema: Option<PathBuf>,
+
+    /// Messages of QoS 1 and 2 that may be unacknowledged at a time; the broker may ask for fewer
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Delivery")]
+    pub(crate) inflight: u16,
+
+    /// How long the first connection may take, until the broker has answered
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "MQTT")]
+    pub(crate) connect_timeout: Duration,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+
+    /// Topic of the last will: the broker publishes it if this process or its link dies, and not after an
+    /// orderly end
+    #[arg(long, value_name = "TOPIC", help_heading = "Last will")]
+    pub(crate) will_topic: Option<String>,
+
+    /// Payload of the last will [default: empty]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "will_topic",
+        help_heading = "Last will"
+    )]
+    pub(crate) will_payload: Option<String>,
+
+    /// Quality of service of the last will: 0, 1 or 2
+    #[arg(long, value_name = "QOS", default_value_t = Qos::AtMostOnce, requires = "will_topic", help_heading = "Last will")]
+    pub(crate) will_qos: Qos,
+
+    /// Have the broker keep the last will for later subscribers
+    #[arg(long, requires = "will_topic", help_heading = "Last will")]
+    pub(crate) will_retain: bool,
+
+    /// How long the broker waits for a new connection before it publishes the will; needs MQTT 5
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "will_topic", help_heading = "Last will")]
+    pub(crate) will_delay: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) record: RecordArgs,
+
+    #[command(flatten)]
+    pub(crate) publish: PublishArgs,
+
+    #[command(flatten)]
+    pub(crate) rejects: RejectArgs,
+
+    #[command(flatten)]
+    pub(crate) summary: SummaryArgs,
+
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
+}
+
+fn parse_header(text: &str) -> Result<(String, Template), String> {
+    let (name, template) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| format!("'{text}' is not NAME=TEMPLATE"))?;
+    let template = template.parse().map_err(|error| format!("{error}"))?;
+    Ok((name.to_owned(), template))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_groups_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_header_has_a_name_and_a_template_that_may_hold_the_sign() {
+        let (name, template) = parse_header("unit={u}=x").unwrap();
+        assert_eq!(name, "unit");
+        let mut text = String::new();
+        template.render(br#"{"u":"kPa"}"#, &mut text).unwrap();
+        assert_eq!(text, "kPa=x");
+        assert!(parse_header("unit").is_err());
+        assert!(parse_header("=x").is_err());
+        assert!(parse_header("a={").is_err());
+    }
+}

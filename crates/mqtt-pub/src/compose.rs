@@ -1,0 +1,326 @@
+//! From a record to a message: its topic, its properties, its payload.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tapline_contract::validator::Validator;
+use tapline_mqtt::{Message, Properties, Qos, topic};
+use tapline_pipe::envelope::{Envelope, Value};
+use tapline_pipe::field::Field;
+use tapline_pipe::publish::Outgoing;
+use tapline_pipe::reject::{Reason, Rejection};
+use tapline_pipe::template::Template;
+
+/// Topics whose text is kept, so that the messages of a device share it.
+const KNOWN_TOPICS: usize = 10_000;
+
+/// What the arguments say about every message.
+#[derive(Debug)]
+pub(crate) struct Composer {
+    /// `None`: each envelope has its own.
+    pub(crate) topic: Option<Template>,
+    /// `None`: what the envelope says, or 1.
+    pub(crate) qos: Option<Qos>,
+    pub(crate) retain: bool,
+    pub(crate) headers: Vec<(String, Template)>,
+    pub(crate) content_type: Option<String>,
+    /// Seconds.
+    pub(crate) message_expiry: Option<u32>,
+    pub(crate) validator: Option<Validator>,
+    pub(crate) known_topics: HashSet<Arc<str>>,
+    pub(crate) text: String,
+}
+
+impl Composer {
+    /// The message of a record, or why it cannot be one.
+    pub(crate) fn compose(&mut self, record: &Outgoing<'_>) -> Result<Message, Rejection> {
+        let envelope = record.envelope.as_ref();
+        // In MQTT an empty payload is what comes nearest to a tombstone: retained, it deletes.
+        let value = record.value().unwrap_or_default();
+        if let Some(validator) = &mut self.validator {
+            validator.check(value)?;
+        }
+        let topic = self.topic(value, envelope)?;
+        let properties = self.properties(value, envelope)?;
+        let qos = envelope
+            .and_then(|envelope| envelope.qos)
+            .and_then(Qos::from_level);
+        let retained = envelope.and_then(|envelope| envelope.retain);
+        Ok(Message {
+            topic,
+            payload: payload(record),
+            qos: self.qos.or(qos).unwrap_or(Qos::AtLeastOnce),
+            retain: self.retain || retained.unwrap_or(false),
+            properties,
+        })
+    }
+
+    fn topic(
+        &mut self,
+        value: &[u8],
+        envelope: Option<&Envelope<'_>>,
+    ) -> Result<Arc<str>, Rejection> {
+        let Some(template) = &self.topic else {
+            let name = envelope
+                .and_then(|envelope| envelope.topic.as_deref())
+                .ok_or_else(|| {
+                    let why = "neither the address nor the envelope has a topic";
+                    Rejection::new(Reason::BadEnvelope, why)
+                })?;
+            topic::check_name(name)
+                .map_err(|error| Rejection::new(Reason::BadEnvelope, error.to_string()))?;
+            return Ok(share(&mut self.known_topics, name));
+        };
+        self.text.clear();
+        template.render_checked(value, &mut self.text, check_level)?;
+        topic::check_name(&self.text)
+            .map_err(|error| Rejection::new(Reason::BadField, error.to_string()))?;
+        Ok(share(&mut self.known_topics, &self.text))
+    }
+
+    fn properties(
+        &mut self,
+        value: &[u8],
+        envelope: Option<&Envelope<'_>>,
+    ) -> Result<Option<Box<Properties>>, Rejection> {
+        let mut properties = match envelope {
+            Some(envelope) => envelope_properties(envelope)?,
+            None => Properties::default(),
+        };
+        for (name, template) in &self.headers {
+            let mut text = String::new();
+            template.render(value, &mut text)?;
+            properties.user.push((name.clone(), text));
+        }
+        if let Some(content_type) = &self.content_type {
+            properties.content_type = Some(content_type.clone());
+        }
+        properties.message_expiry = self.message_expiry.or(properties.message_expiry);
+        let any = properties != Properties::default();
+        Ok(any.then(|| Box::new(properties)))
+    }
+}
+
+/// A device must not choose its topic level, and cannot use what a topic name does not allow.
+fn check_level(field: &Field, text: &str) -> Result<(), Rejection> {
+    match text.find(['/', '+', '#', '\0']) {
+        None => Ok(()),
+        Some(at) => {
+            let found = text[at..].chars().next().unwrap_or('\0').escape_debug();
+            let detail = format!("the field holds '{found}', which a level of a topic cannot");
+            Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
+        }
+    }
+}
+
+fn share(known: &mut HashSet<Arc<str>>, text: &str) -> Arc<str> {
+    if let Some(topic) = known.get(text) {
+        return Arc::clone(topic);
+    }
+    if known.len() >= KNOWN_TOPICS {
+        known.clear();
+    }
+    let topic: Arc<str> = Arc::from(text);
+    known.insert(Arc::clone(&topic));
+    topic
+}
+
+/// What the envelope says of MQTT 5, and Kafka's headers as user properties; those are text.
+fn envelope_properties(envelope: &Envelope<'_>) -> Result<Properties, Rejection> {
+    let own = &envelope.properties;
+    let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+    let mut user = Vec::with_capacity(envelope.headers.len());
+    for (name, value) in &envelope.headers {
+        let value = std::str::from_utf8(value.as_deref().unwrap_or_default()).map_err(|_| {
+            let detail = format!("header '{name}' is not UTF-8, which a user property has to be");
+            Rejection::new(Reason::BadEnvelope, detail).at("/headers")
+        })?;
+        user.push((name.clone().into_owned(), value.to_owned()));
+    }
+    Ok(Properties {
+        payload_format: own.payload_format,
+        message_expiry: own.message_expiry,
+        content_type: text(&own.content_type),
+        response_topic: text(&own.response_topic),
+        correlation_data: own.correlation_data.as_deref().map(Bytes::copy_from_slice),
+        user,
+        subscription_ids: Vec::new(),
+    })
+}
+
+/// The value without copying it, where it stands in the line as it is.
+fn payload(record: &Outgoing<'_>) -> Bytes {
+    match record.envelope.as_ref().map(|envelope| &envelope.value) {
+        None => record.bytes.clone(),
+        Some(Value::Json(json)) => record.bytes.slice_ref(json),
+        Some(value) => Bytes::copy_from_slice(value.bytes().unwrap_or_default()),
+    }
+}
+
+/// What the template says is wrong before any record is read.
+///
+/// # Errors
+///
+/// Wildcards, or a fixed topic that breaks another rule.
+pub(crate) fn check_template(template: &Template) -> Result<(), topic::TopicError> {
+    if let Some(fixed) = template.constant() {
+        return topic::check_name(fixed);
+    }
+    template
+        .texts()
+        .filter(|text| !text.is_empty())
+        .try_for_each(topic::check_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn composer(topic: Option<&str>) -> Composer {
+        Composer {
+            topic: topic.map(|topic| topic.parse().unwrap()),
+            qos: None,
+            retain: false,
+            headers: Vec::new(),
+            content_type: None,
+            message_expiry: None,
+            validator: None,
+            known_topics: HashSet::new(),
+            text: String::new(),
+        }
+    }
+
+    fn plain(composer: &mut Composer, line: &'static [u8]) -> Result<Message, Rejection> {
+        let bytes = Bytes::from_static(line);
+        composer.compose(&Outgoing {
+            line: 1,
+            bytes: &bytes,
+            envelope: None,
+        })
+    }
+
+    fn enveloped(composer: &mut Composer, line: &'static [u8]) -> Result<Message, Rejection> {
+        let bytes = Bytes::from_static(line);
+        composer.compose(&Outgoing {
+            line: 1,
+            bytes: &bytes,
+            envelope: Some(Envelope::read(line).unwrap()),
+        })
+    }
+
+    #[test]
+    fn the_topic_has_the_fields_of_the_record_and_the_payload_is_the_line() {
+        let mut composer = composer(Some("g/{id}/{/site/n}"));
+        let message = plain(&mut composer, br#"{"id":"a b","site":{"n":1.10}}"#).unwrap();
+        assert_eq!(&*message.topic, "g/a b/1.10");
+        assert_eq!(&message.payload[..], br#"{"id":"a b","site":{"n":1.10}}"#);
+        assert_eq!((message.qos, message.retain), (Qos::AtLeastOnce, false));
+        assert_eq!(message.properties, None);
+    }
+
+    #[test]
+    fn a_fixed_topic_takes_any_bytes() {
+        let mut composer = composer(Some("t"));
+        let message = plain(&mut composer, b"\xff\x00not json").unwrap();
+        assert_eq!(&message.payload[..], b"\xff\x00not json");
+    }
+
+    #[test]
+    fn a_device_cannot_choose_its_level() {
+        let mut composer = composer(Some("g/{id}"));
+        for line in [
+            &br#"{"id":"a/b"}"#[..],
+            br##"{"id":"#"}"##,
+            br#"{"id":"+"}"#,
+            br#"{"id":"\u0000"}"#,
+        ] {
+            let rejection = plain(&mut composer, line).unwrap_err();
+            assert_eq!(rejection.reason, Reason::BadField, "{line:?}");
+            assert_eq!(rejection.path.as_deref(), Some("/id"));
+            assert!(!rejection.detail.contains('\0'));
+        }
+    }
+
+    #[test]
+    fn an_empty_topic_and_one_that_is_too_long_are_no_topics() {
+        let mut composer = composer(Some("{id}"));
+        let rejection = plain(&mut composer, br#"{"id":""}"#).unwrap_err();
+        assert_eq!(rejection.reason, Reason::BadField);
+        let long = format!("{{\"id\":\"{}\"}}", "x".repeat(65_536));
+        let rejection = plain(&mut composer, long.leak().as_bytes()).unwrap_err();
+        assert_eq!(rejection.reason, Reason::BadField);
+    }
+
+    #[test]
+    fn missing_fields_are_told_apart() {
+        let mut composer = composer(Some("g/{id}"));
+        let mut reason = |line| plain(&mut composer, line).unwrap_err().reason;
+        assert_eq!(reason(br#"{"x":1}"#), Reason::MissingField);
+        assert_eq!(reason(br#"{"id":{}}"#), Reason::NotScalar);
+        assert_eq!(reason(b"{"), Reason::NotJson);
+    }
+
+    #[test]
+    fn an_envelope_without_an_address_topic_goes_where_it_came_from() {
+        let mut composer = composer(None);
+        let line = br#"{"topic":"a/b","qos":2,"retain":true,"headers":[["k","1"],["k","2"]],"content_type":"j","value":{"n": 1.10}}"#;
+        let message = enveloped(&mut composer, line).unwrap();
+        assert_eq!(&*message.topic, "a/b");
+        assert_eq!(&message.payload[..], br#"{"n": 1.10}"#);
+        assert_eq!((message.qos, message.retain), (Qos::ExactlyOnce, true));
+        let properties = message.properties.unwrap();
+        let pair = |value: &str| ("k".to_owned(), value.to_owned());
+        assert_eq!(properties.user, [pair("1"), pair("2")]);
+        assert_eq!(properties.content_type.as_deref(), Some("j"));
+    }
+
+    #[test]
+    fn the_address_and_the_flags_go_before_the_envelope() {
+        let mut composer = composer(Some("to/{n}"));
+        composer.qos = Some(Qos::AtMostOnce);
+        composer.headers = vec![("h".to_owned(), "{n}!".parse().unwrap())];
+        let line = br#"{"topic":"a/b","qos":2,"value":{"n":5}}"#;
+        let message = enveloped(&mut composer, line).unwrap();
+        assert_eq!((&*message.topic, message.qos), ("to/5", Qos::AtMostOnce));
+        let properties = message.properties.unwrap();
+        assert_eq!(properties.user, [("h".to_owned(), "5!".to_owned())]);
+    }
+
+    #[test]
+    fn envelopes_that_cannot_be_messages_are_rejected() {
+        for line in [
+            &br#"{"value":1}"#[..],
+            br#"{"topic":"a/+","value":1}"#,
+            br#"{"topic":"a","headers":[["k",{"base64":"/w=="}]],"value":1}"#,
+        ] {
+            let rejection = enveloped(&mut composer(None), line).unwrap_err();
+            assert_eq!(rejection.reason, Reason::BadEnvelope, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_tombstone_is_an_empty_payload() {
+        let mut composer = composer(Some("t"));
+        let message = enveloped(&mut composer, br#"{"tombstone":true}"#).unwrap();
+        assert!(message.payload.is_empty());
+    }
+
+    #[test]
+    fn wildcards_in_a_template_are_found_before_any_record() {
+        let check = |text: &str| check_template(&text.parse().unwrap());
+        assert!(check("a/{b}/c").is_ok());
+        assert!(check("{b}").is_ok());
+        assert_eq!(check("a/+/{b}"), Err(topic::TopicError::Wildcard));
+        assert_eq!(check("#"), Err(topic::TopicError::Wildcard));
+    }
+
+    #[test]
+    fn messages_of_a_topic_share_its_text() {
+        let mut composer = composer(Some("{id}"));
+        let one = plain(&mut composer, br#"{"id":"a"}"#).unwrap();
+        let two = plain(&mut composer, br#"{"id":"a","n":2}"#).unwrap();
+        assert!(Arc::ptr_eq(&one.topic, &two.topic));
+    }
+}

@@ -1,0 +1,32 @@
+//! Publishes lines of stdin to an MQTT broker.
+
+mod args;
+mod compose;
+mod publisher;
+mod run;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tapline_pipe::console::Console;
+use tapline_pipe::outcome::COULD_NOT_RUN;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let console = Console::new(
+        "mqtt-pub",
+        args.messages.level(),
+        io::stderr(),
+        io::stderr().is_terminal(),
+    );
+    match run::run(&args, &console) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            console.error(format_args!("{error:#}"));
+            ExitCode::from(COULD_NOT_RUN)
+        }
+    }
+}
