@@ -1,9 +1,10 @@
 //! The registry client against a server that says what the test wants.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+#[path = "registry/script.rs"]
+mod script;
+
+use std::io::Write;
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,114 +14,11 @@ use tapline_contract::registry::{
 };
 use tapline_contract::wire::Guid;
 
-/// What the server does with a connection's next request.
-#[derive(Clone)]
-enum Act {
-    /// Answers with this status, type and body.
-    Answer(u16, &'static str, String),
-    /// Hangs up without an answer.
-    HangUp,
-    /// Says nothing for longer than anybody waits.
-    Hang,
-    /// Speaks another protocol.
-    Babble,
-}
+use script::{Act, Script, json};
 
-fn json(status: u16, body: &str) -> Act {
-    Act::Answer(
-        status,
-        "application/vnd.schemaregistry.v1+json",
-        body.to_owned(),
-    )
-}
-
-/// A server that does one act for each request and keeps the requests.
-struct Script {
-    address: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Script {
-    fn new(acts: impl IntoIterator<Item = Act>) -> Script {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let acts = Arc::new(Mutex::new(acts.into_iter().collect::<VecDeque<_>>()));
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&requests);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (acts, seen) = (Arc::clone(&acts), Arc::clone(&seen));
-                thread::spawn(move || {
-                    let stream = stream.unwrap();
-                    let mut reader = BufReader::new(stream.try_clone().unwrap());
-                    while let Some(request) = read_request(&mut reader) {
-                        seen.lock().unwrap().push(request);
-                        let act = acts.lock().unwrap().pop_front();
-                        if !perform(act.expect("more requests than acts"), &stream) {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Script { address, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-
-    fn registry(&self) -> Registry {
-        registry(&[&self.address], Duration::from_secs(10))
-    }
-}
-
-/// The request line, headers and body as text.
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut head = String::new();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        head.push_str(&line);
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(head + std::str::from_utf8(&body).unwrap())
-}
-
-/// False when the connection is over.
-fn perform(act: Act, mut stream: &TcpStream) -> bool {
-    match act {
-        Act::Answer(status, kind, body) => {
-            let length = body.len();
-            let answer = format!(
-                "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
-            );
-            stream.write_all(answer.as_bytes()).is_ok()
-        }
-        Act::HangUp => {
-            stream.shutdown(std::net::Shutdown::Both).unwrap();
-            false
-        }
-        Act::Hang => {
-            // Until the client hangs up.
-            let _ = stream.read(&mut [0]);
-            false
-        }
-        Act::Babble => {
-            let _ = stream.write_all(b"\x20\x02\x00\x05 not HTTP\r\n\r\n");
-            false
-        }
-    }
+/// A client of that one server.
+fn client(script: &Script) -> Registry {
+    registry(&[&script.address], Duration::from_secs(10))
 }
 
 fn registry(addresses: &[&str], timeout: Duration) -> Registry {
@@ -142,7 +40,7 @@ fn nowhere() -> String {
 #[test]
 fn a_schema_is_looked_up_and_the_id_kept() {
     let script = Script::new([json(200, r#"{"subject":"a/b c-value","id":7,"version":3}"#)]);
-    let registry = script.registry();
+    let registry = client(&script);
     for _ in 0..3 {
         let found = registry.look_up("a/b c-value", r#"{"type": "object"}"#);
         assert_eq!(
@@ -175,7 +73,7 @@ fn a_schema_is_looked_up_and_the_id_kept() {
 #[test]
 fn registering_normalises_in_the_same_way() {
     let script = Script::new([json(200, r#"{"id":1}"#)]);
-    let registered = script.registry().register("t-value", "{}");
+    let registered = client(&script).register("t-value", "{}");
     assert_eq!(
         registered,
         Ok(Registered {
@@ -207,7 +105,7 @@ fn schemas_are_fetched_by_id_guid_and_version() {
             r#"{"subject":"s","version":5,"id":10,"schemaType":"PROTOBUF","schema":"x"}"#,
         ),
     ]);
-    let registry = script.registry();
+    let registry = client(&script);
     for _ in 0..2 {
         let schema = registry.by_id(1).unwrap();
         assert_eq!(
@@ -260,7 +158,7 @@ fn what_is_not_there_is_told_in_the_registrys_words_and_remembered_for_a_while()
             r#"{"error_code":40401,"message":"Subject 't-value' not found."}"#,
         ),
     ]);
-    let registry = script.registry();
+    let registry = client(&script);
     for _ in 0..1000 {
         let error = registry.by_id(7).unwrap_err();
         assert_eq!(
@@ -296,7 +194,7 @@ fn refusals_are_told_apart_and_not_repeated() {
         json(401, r#"{"error_code":401,"message":"Unauthorized"}"#),
         Act::Answer(403, "text/plain", "no entry".into()),
     ]);
-    let registry = script.registry();
+    let registry = client(&script);
     let told = || registry.register("t-value", "{}").unwrap_err();
     let error = told();
     assert!(matches!(error, RegistryError::Incompatible { .. }));
@@ -334,7 +232,7 @@ fn a_server_in_trouble_is_asked_again() {
         Act::HangUp,
         json(200, r#"{"id":3}"#),
     ]);
-    assert_eq!(script.registry().register("t", "{}").unwrap().id, 3);
+    assert_eq!(client(&script).register("t", "{}").unwrap().id, 3);
     assert_eq!(script.requests().len(), 3);
 }
 
@@ -347,7 +245,7 @@ fn a_server_that_stays_in_trouble_is_given_up() {
         );
         4
     ]);
-    let error = script.registry().by_id(1).unwrap_err().to_string();
+    let error = client(&script).by_id(1).unwrap_err().to_string();
     assert_eq!(
         error,
         format!(
@@ -422,7 +320,7 @@ fn what_is_no_registry_is_told() {
         (Act::Babble, "what answers doesn't speak HTTP"),
     ] {
         let script = Script::new([act]);
-        let error = script.registry().by_id(1).unwrap_err();
+        let error = client(&script).by_id(1).unwrap_err();
         assert!(matches!(error, RegistryError::Answer { .. }), "{error:?}");
         let error = error.to_string();
         assert!(error.contains(words), "{error}");
@@ -506,4 +404,26 @@ fn settings_that_cannot_be_are_told_before_anything_is_sent() {
     assert!(told(&with_file, None).contains("No such file"));
     std::fs::write(&file, "no certificate").unwrap();
     assert!(told(&with_file, None).ends_with("ca.pem: no certificate in it (PEM)"));
+}
+
+#[test]
+fn https_to_a_server_without_tls_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .unwrap();
+        // Open until the client has read it.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let error = registry(&[&address], Duration::from_secs(10))
+        .by_id(1)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.ends_with("what answers doesn't speak TLS: should it be http://?"),
+        "{error}"
+    );
 }

@@ -254,6 +254,7 @@ impl Asking<'_> {
             ureq::Error::Io(io) if io.kind() != std::io::ErrorKind::InvalidData => {
                 Failure::Passing(excerpt(io, 200))
             }
+            ureq::Error::Io(io) => self.lasting(of_tls(&io.to_string())),
             ureq::Error::Timeout(_) => Failure::Passing("no answer in time".to_owned()),
             ureq::Error::HostNotFound => Failure::Passing("no such host".to_owned()),
             ureq::Error::ConnectionFailed => Failure::Passing("no connection".to_owned()),
@@ -266,6 +267,18 @@ impl Asking<'_> {
             error => self.lasting(excerpt(error, 300)),
         }
     }
+}
+
+/// What TLS finds wrong, and what may be done about it.
+fn of_tls(reason: &str) -> String {
+    let hint = if reason.contains("UnknownIssuer") {
+        "; the file of its authority goes into --registry-ca-file"
+    } else if reason.contains("corrupt message") {
+        "; what answers doesn't speak TLS: should it be http://?"
+    } else {
+        ""
+    };
+    format!("{}{hint}", excerpt(reason, 300))
 }
 
 /// `text/html, "<html>…"`: an answer that isn't a registry's.
