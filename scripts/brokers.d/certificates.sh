@@ -1,4 +1,5 @@
 # Sourced by scripts/brokers: a certificate authority made on the spot, and what it signs.
+# shellcheck shell=bash disable=SC2154 # its variables are set there
 #
 # The servers' certificate is for 127.0.0.1 and for nothing else, so that `localhost` is a wrong host name
 # that can be tried. For the same purpose there are an expired pair and a second authority.
@@ -40,17 +41,17 @@ make_certificates() {
     rm -rf "$certs"
     mkdir -p "$certs"
     (
-        cd "$certs"
+        cd "$certs" || exit
         authority ca 'Tapline test CA'
         authority other-ca 'Another test CA'
         signed server 127.0.0.1 ca serverAuth
         signed expired-server 127.0.0.1 ca serverAuth 20200101000000Z 20200201000000Z
-        signed client tapline ca clientAuth
-        signed expired-client tapline ca clientAuth 20200101000000Z 20200201000000Z
-        signed other-client tapline other-ca clientAuth
+        signed client "$user" ca clientAuth
+        signed expired-client "$user" ca clientAuth 20200101000000Z 20200201000000Z
+        signed other-client "$user" other-ca clientAuth
         # Kafka reads a key and its certificate from one file.
         cat server.key server.crt >server.pem
         chmod 600 server.pem
-        touch done
+        touch "done"
     )
 }

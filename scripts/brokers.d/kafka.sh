@@ -1,4 +1,5 @@
 # Sourced by scripts/brokers: three Apache Kafka brokers, each a controller too.
+# shellcheck shell=bash disable=SC2154 # its variables are set there
 #
 # Node N listens on loopback: 2N092 plain, 2N093 TLS with a password (PLAIN or SCRAM-SHA-512), 2N094
 # mutual TLS, 2N095 for the controllers. Topics aren't made by naming them, as in most production clusters.
@@ -16,9 +17,7 @@ kafka_needs() {
 
 kafka_java() { java -cp "$jars/kafka/*" -Dlog4j2.configurationFile="$state/kafka/log4j2.properties" "$@"; }
 
-# kafka_prepare: configuration and formatted directories of all nodes, once.
 kafka_prepare() {
-    [ -f "$state/kafka/prepared" ] && return
     mkdir -p "$state/kafka"
     cat >"$state/kafka/log4j2.properties" <<-'LOG'
 	rootLogger.level = WARN
@@ -28,10 +27,18 @@ kafka_prepare() {
 	appender.out.layout.type = PatternLayout
 	appender.out.layout.pattern = %d %p %c{1}: %m%n
 	LOG
-    local node pids=()
+    local node
     for node in "${kafka_nodes[@]}"; do
         kafka_configure "$node" >"$state/kafka/$node.properties"
         chmod 600 "$state/kafka/$node.properties"
+    done
+}
+
+# Formats the directories of all nodes, once.
+kafka_format() {
+    [ -f "$state/kafka/formatted" ] && return
+    local node pids=()
+    for node in "${kafka_nodes[@]}"; do
         kafka_java -Xmx128m -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format --ignore-formatted \
             --cluster-id "$kafka_cluster" --config "$state/kafka/$node.properties" \
             --add-scram "SCRAM-SHA-512=[name=$user,password=$password]" \
@@ -40,9 +47,9 @@ kafka_prepare() {
         pids+=($!)
     done
     for node in "${pids[@]}"; do
-        wait "$node" || fail "kafka: formatting failed: $(tail -1 "$state"/kafka/*.format.log)"
+        wait "$node" || fail "kafka: formatting failed: $(tail -qn 1 "$state"/kafka/*.format.log)"
     done
-    touch "$state/kafka/prepared"
+    touch "$state/kafka/formatted"
 }
 
 # kafka_configure NODE
@@ -67,10 +74,11 @@ ssl.truststore.type=PEM
 ssl.truststore.location=$certs/ca.crt
 listener.name.ssl.ssl.client.auth=required
 
-# Everybody may do everything, but for what an ACL says: see kafka_ready.
+# Everybody may do everything, but for what an ACL says (see kafka_ready). It binds all but the super users:
+# those of the plain listener, the test account, and the client certificate.
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true
-super.users=User:ANONYMOUS
+super.users=User:ANONYMOUS;User:$user;User:CN=$user
 
 auto.create.topics.enable=false
 default.replication.factor=3
@@ -93,6 +101,7 @@ CONFIGURATION
 
 # kafka_start NODE
 kafka_start() {
+    kafka_format
     start "kafka-$1" java -Xms128m -Xmx384m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
         -cp "$jars/kafka/*" -Dlog4j2.configurationFile="$state/kafka/log4j2.properties" \
         kafka.Kafka "$state/kafka/$1.properties"

@@ -1,4 +1,5 @@
 # Sourced by scripts/brokers: Mosquitto, from the system's packages.
+# shellcheck shell=bash disable=SC2154 # its variables are set there
 #
 # 21883 plain, 21884 TLS, 21885 mutual TLS, 21886 WebSocket, 21887 WebSocket over TLS, 21888 with a
 # password, 21889 TLS with a password, 21890 TLS with an expired certificate.
@@ -9,9 +10,8 @@ mosquitto_prepare() {
     [ -f "$state/mosquitto/mosquitto.conf" ] && return
     mkdir -p "$state/mosquitto"
     (
-        cd "$state/mosquitto"
-        printf '%s:%s\n' "$user" "$password" "$limited_user" "$password" >users
-        mosquitto_passwd -U users
+        cd "$state/mosquitto" || exit
+        printf '%s:%s\n' "$user" "$(mosquitto_hash)" "$limited_user" "$(mosquitto_hash)" >users
         # The limited account may do everything but `forbidden/#`; the other one everything.
         cat >acl <<-ACL
 	user $user
@@ -23,6 +23,15 @@ mosquitto_prepare() {
         chmod 600 users acl
         mosquitto_configure >mosquitto.conf
     )
+}
+
+# The password as Mosquitto keeps it: SHA-512 of password and salt.
+mosquitto_hash() {
+    local salt hash
+    salt=$(openssl rand -hex 6)
+    hash=$(printf %s "$password$salt" | openssl dgst -sha512 -binary | openssl base64 -A)
+    # shellcheck disable=SC2016 # dollars as they are
+    printf '$6$%s$%s' "$(printf %s "$salt" | openssl base64 -A)" "$hash"
 }
 
 mosquitto_configure() {

@@ -1,4 +1,5 @@
 # Sourced by scripts/brokers: Apicurio Registry, which speaks the Confluent API under /apis/ccompat/v7, and
+# shellcheck shell=bash disable=SC2154 # its variables are set there
 # nginx in front of it for TLS and for who may in.
 #
 # 21081 plain and open to all; 21443 TLS with a password or a bearer token; 21444 mutual TLS.
