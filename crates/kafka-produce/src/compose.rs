@@ -1,0 +1,289 @@
+//! From a line to a record: its key, headers, time and value.
+
+use std::borrow::Cow;
+
+use tapline_kafka::{Header, Outgoing};
+use tapline_pipe::field::Field;
+use tapline_pipe::publish;
+use tapline_pipe::reject::{Reason, Rejection};
+use tapline_pipe::template::Template;
+
+use crate::args::Args;
+use crate::stamp::Stamp;
+use crate::time::{TimeUnit, is_sendable, read_time};
+
+/// What the arguments say about every record.
+#[derive(Debug)]
+pub(crate) struct Composer {
+    key: Option<Template>,
+    headers: Vec<(String, Template)>,
+    time: Option<(Field, TimeUnit)>,
+    partition: Option<i32>,
+    stamp: Stamp,
+    /// The key's text, kept for its memory.
+    key_text: String,
+}
+
+impl Composer {
+    pub(crate) fn new(args: &Args, stamp: Stamp) -> Self {
+        Self {
+            key: args.key.clone(),
+            headers: args.headers.clone(),
+            time: args
+                .timestamp_field
+                .clone()
+                .map(|field| (field, args.timestamp_unit)),
+            partition: args.partition,
+            stamp,
+            key_text: String::new(),
+        }
+    }
+
+    /// Composes the record of a line and hands it to `send`.
+    ///
+    /// # Errors
+    ///
+    /// Why the line can't be a record, or what `send` says.
+    pub(crate) fn compose<E: From<Rejection>>(
+        &mut self,
+        ticket: usize,
+        line: &publish::Outgoing<'_>,
+        send: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let envelope = line.envelope.as_ref();
+        let value = line.value();
+        let timestamp = self.timestamp(line)?;
+        let key = match (&self.key, value) {
+            (Some(template), Some(value)) => {
+                self.key_text.clear();
+                template
+                    .render(value, &mut self.key_text)
+                    .map_err(Rejection::from)?;
+                Some(self.key_text.as_bytes())
+            }
+            (wanted, _) => {
+                let key = envelope.and_then(|envelope| envelope.key.as_deref());
+                if wanted.is_some() && key.is_none() {
+                    let why = "a tombstone has no fields for --key, and its envelope no key";
+                    return Err(Rejection::new(Reason::MissingField, why).into());
+                }
+                key
+            }
+        };
+        let texts = self.header_texts(value)?;
+        let mut headers: Vec<Header<'_>> = Vec::new();
+        for (name, value) in envelope.iter().flat_map(|envelope| &envelope.headers) {
+            headers.push(Header {
+                name,
+                value: value.as_deref(),
+            });
+        }
+        for ((name, _), text) in self.headers.iter().zip(&texts) {
+            headers.push(Header {
+                name,
+                value: Some(text.as_bytes()),
+            });
+        }
+        let payload = match value {
+            Some(value) => Some(self.stamp.apply(value).map_err(Rejection::from)?),
+            None => None,
+        };
+        send(&Outgoing {
+            ticket,
+            key,
+            payload,
+            headers: &headers,
+            timestamp,
+            partition: self.partition,
+        })
+    }
+
+    fn timestamp(&self, line: &publish::Outgoing<'_>) -> Result<Option<i64>, Rejection> {
+        let envelope = line
+            .envelope
+            .as_ref()
+            .and_then(|envelope| envelope.timestamp);
+        match (&self.time, line.value()) {
+            (Some((field, unit)), Some(value)) => {
+                let text: Cow<'_, str> = field.scalar(value)?;
+                let time = read_time(&text, *unit).ok_or_else(|| {
+                    let detail =
+                        format!("'{}' is not a time that a record can have", excerpt(&text));
+                    Rejection::new(Reason::BadField, detail).at(field.pointer())
+                })?;
+                Ok(Some(time))
+            }
+            _ if envelope.is_some_and(|time| !is_sendable(time)) => {
+                let why = "its time is not after 1970-01-01T00:00:00Z, so no record can have it";
+                Err(Rejection::new(Reason::BadField, why).at("/timestamp"))
+            }
+            _ => Ok(envelope),
+        }
+    }
+
+    /// The texts of the headers of the arguments. A tombstone has fields for none.
+    fn header_texts(&self, value: Option<&[u8]>) -> Result<Vec<String>, Rejection> {
+        let render = |(_, template): &(String, Template)| {
+            let mut text = String::new();
+            match (value, template.constant()) {
+                (_, Some(constant)) => text.push_str(constant),
+                (Some(value), None) => template.render(value, &mut text)?,
+                (None, None) => {
+                    let why = "a tombstone has no fields for --header";
+                    return Err(Rejection::new(Reason::MissingField, why));
+                }
+            }
+            Ok(text)
+        };
+        self.headers.iter().map(render).collect()
+    }
+}
+
+/// Enough of a text for a message.
+fn excerpt(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(40) {
+        None => Cow::Borrowed(text),
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use clap::Parser;
+    use tapline_pipe::envelope::Envelope;
+
+    /// Key, headers, time and payload of what would be sent.
+    type Sent = (
+        Option<Vec<u8>>,
+        Vec<(String, Option<Vec<u8>>)>,
+        Option<i64>,
+        Option<Vec<u8>>,
+    );
+
+    fn compose(options: &[&str], line: &str) -> Result<Sent, Rejection> {
+        let args = Args::parse_from([&["kafka-produce", "kafka://a/t"], options].concat());
+        let mut composer = Composer::new(&args, Stamp::default());
+        let bytes = Bytes::copy_from_slice(line.as_bytes());
+        let envelope = args
+            .publish
+            .envelope
+            .then(|| Envelope::read(&bytes).unwrap());
+        let line = publish::Outgoing {
+            line: 1,
+            bytes: &bytes,
+            envelope,
+        };
+        let mut sent = None;
+        composer.compose::<Rejection>(7, &line, |record| {
+            assert_eq!(record.ticket, 7);
+            let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+            let headers = record
+                .headers
+                .iter()
+                .map(|header| (header.name.to_owned(), owned(header.value)));
+            sent = Some((
+                owned(record.key),
+                headers.collect(),
+                record.timestamp,
+                owned(record.payload),
+            ));
+            Ok(())
+        })?;
+        Ok(sent.unwrap())
+    }
+
+    #[test]
+    fn a_line_is_the_value_byte_for_byte_and_without_a_key_the_key_is_null() {
+        let line = r#" {"a": 1.10, "n":12345678901234567890 } "#;
+        assert_eq!(
+            compose(&[], line).unwrap(),
+            (None, vec![], None, Some(line.into()))
+        );
+        assert_eq!(compose(&[], "not JSON").unwrap().3, Some("not JSON".into()));
+    }
+
+    #[test]
+    fn keys_come_from_fields_and_templates() {
+        let line = r#"{"id":"g\u00e4","n":1.10,"site":{"id":7},"empty":""}"#;
+        for (option, key) in [
+            ("id", "gä"),
+            ("/site/id", "7"),
+            ("{id}-{n}", "gä-1.10"),
+            ("empty", ""),
+        ] {
+            assert_eq!(
+                compose(&["-k", option], line).unwrap().0,
+                Some(key.into()),
+                "{option}"
+            );
+        }
+        for (option, line, reason) in [
+            ("none", line, Reason::MissingField),
+            ("site", line, Reason::NotScalar),
+            ("id", "no JSON", Reason::NotJson),
+        ] {
+            assert_eq!(
+                compose(&["-k", option], line).unwrap_err().reason,
+                reason,
+                "{option}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_copied() {
+        let line = r#"{"seq":3,"timestamp":"1970-01-01T00:00:01Z","key":"k","partition":9,
+            "headers":[["a","1"],["b",null],["a",{"base64":"/w=="}]],"value":{"x": 1.10}}"#;
+        let some = |bytes: &[u8]| Some(bytes.to_vec());
+        let headers = vec![
+            ("a".to_owned(), some(b"1")),
+            ("b".to_owned(), None),
+            ("a".to_owned(), some(b"\xff")),
+        ];
+        let (key, got, time, payload) = compose(&["-J"], line).unwrap();
+        assert_eq!(
+            (key, got, time, payload),
+            (some(b"k"), headers, Some(1000), some(br#"{"x": 1.10}"#))
+        );
+        let (key, got, ..) = compose(&["-J", "-k", "x", "-H", "h=<{x}>"], line).unwrap();
+        assert_eq!(
+            (key, got.last().unwrap()),
+            (some(b"1.10"), &("h".to_owned(), some(b"<1.10>")))
+        );
+    }
+
+    #[test]
+    fn a_tombstone_has_no_value_and_no_fields() {
+        let dead = r#"{"key_base64":"/w==","tombstone":true}"#;
+        let (key, _, _, payload) = compose(&["-J", "-k", "id"], dead).unwrap();
+        assert_eq!((key, payload), (Some(vec![0xff]), None));
+        let keyless = r#"{"tombstone":true}"#;
+        assert_eq!(
+            compose(&["-J"], keyless).unwrap(),
+            (None, vec![], None, None)
+        );
+        for options in [["-J", "-kid"], ["-J", "-Ha={id}"]] {
+            let rejection = compose(&options, keyless).unwrap_err();
+            assert_eq!(rejection.reason, Reason::MissingField, "{options:?}");
+        }
+        assert_eq!(
+            compose(&["-J", "-Ha=b"], dead).unwrap().1[0].1,
+            Some(b"b".to_vec())
+        );
+    }
+
+    #[test]
+    fn times_come_from_a_field_or_the_envelope() {
+        let options = ["--timestamp-field", "t", "--timestamp-unit", "s"];
+        assert_eq!(compose(&options, r#"{"t":1.5}"#).unwrap().2, Some(1500));
+        let rejection = compose(&options, r#"{"t":"soon"}"#).unwrap_err();
+        assert_eq!(
+            (rejection.reason, rejection.path.as_deref()),
+            (Reason::BadField, Some("/t"))
+        );
+        let old = r#"{"timestamp":"1969-12-31T00:00:00Z","value":1}"#;
+        assert_eq!(compose(&["-J"], old).unwrap_err().reason, Reason::BadField);
+    }
+}

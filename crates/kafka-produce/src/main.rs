@@ -1,0 +1,33 @@
+//! `kafka-produce` produces lines of stdin to a Kafka topic.
+
+mod args;
+mod compose;
+mod publisher;
+mod run;
+mod stamp;
+mod time;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tapline_pipe::console::Console;
+use tapline_pipe::outcome::COULD_NOT_RUN;
+
+use args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let terminal = io::stderr().is_terminal();
+    let console = Console::new(
+        "kafka-produce",
+        args.messages.level(),
+        io::stderr(),
+        terminal,
+    );
+    let code = run::run(&args, &console).unwrap_or_else(|error| {
+        console.error(format_args!("{error:#}"));
+        COULD_NOT_RUN
+    });
+    ExitCode::from(code)
+}

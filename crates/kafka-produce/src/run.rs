@@ -1,0 +1,113 @@
+//! A run: the contract is read, the brokers are reached, stdin is published.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use tapline_contract::args::AUTH_VARIABLE;
+use tapline_kafka::{
+    Address, ClientError, Producer, ProducerOptions, Settings, Severity, Sink, topics,
+};
+use tapline_pipe::console::Console;
+use tapline_pipe::input::{Input, Source};
+use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::publish::{self, Plan};
+use tapline_pipe::stop::Stop;
+
+use crate::args::{Args, Codec};
+use crate::compose::Composer;
+use crate::publisher::Publisher;
+use crate::stamp::Stamp;
+
+/// Does what the arguments say; the exit code.
+pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
+    let address: Address = args.address.parse()?;
+    let topic = address.topic_name()?;
+    let settings = args.kafka.settings(&address, sink(console))?;
+    if let Some(unchecked) = settings.properties().unchecked_tls() {
+        console.warn(unchecked);
+    }
+    let stdout = io::stdout();
+    let plan = Plan::open(
+        &args.publish,
+        &args.rejects,
+        env::var_os("PIPE_ACKS"),
+        // Not through `Stdout`, whose own buffer would hold lines back.
+        File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?),
+        stdout.is_terminal(),
+        console,
+    )
+    .map_err(|error| anyhow!(error))?;
+    let auth = env::var(AUTH_VARIABLE).ok();
+    let stamp = Stamp::open(args, topic, auth.as_deref(), console)?;
+    let producer = connect(args, topic, &settings, console)?;
+    console.verbose(format_args!("{address}: connected"));
+
+    // Only now: until here nothing was read, so a signal may end it on the spot.
+    let stop = Stop::install().context("signals")?;
+    let mut publisher = Publisher::new(producer, Composer::new(args, stamp));
+    let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
+    let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
+    let code = match ending {
+        Ok(ending) => ending.exit_code(summary.rejected),
+        Err(error) => {
+            console.error(error);
+            COULD_NOT_RUN
+        }
+    };
+    summary.tell(console, args.summary.summary);
+    Ok(code)
+}
+
+/// A producer for the topic, which is made if that is asked for.
+fn connect(
+    args: &Args,
+    topic: &str,
+    settings: &Settings,
+    console: &Console,
+) -> anyhow::Result<Producer> {
+    let options = ProducerOptions {
+        delivery_timeout: args.delivery_timeout,
+        compression: args.compression.map(Codec::word).map(str::to_owned),
+        max_record: args.record.max_record,
+    };
+    let producer = match Producer::connect(settings, topic, &options) {
+        Err(ClientError::UnknownTopic { .. }) if args.create_topic => {
+            let made = topics::create(settings, topic, args.partitions, args.replication_factor)?;
+            let count = made.partitions.len();
+            match args.partitions {
+                Some(asked) if usize::from(asked) != count => console.warn(format_args!(
+                    "topic '{topic}' was made with {count} partitions: this cluster does not let a client choose"
+                )),
+                _ => console.info(format_args!("topic '{topic}' was made with {count} partitions")),
+            }
+            Producer::connect(settings, topic, &options)?
+        }
+        Err(error @ ClientError::UnknownTopic { .. }) => bail!("{error} (--create-topic makes it)"),
+        other => other?,
+    };
+    let count = producer.topic().partitions.len();
+    if let Some(partition) = args.partition
+        && usize::try_from(partition).is_ok_and(|partition| partition >= count)
+    {
+        bail!(
+            "topic '{topic}' has no partition {partition}, but 0 to {}",
+            count.saturating_sub(1)
+        );
+    }
+    Ok(producer)
+}
+
+/// What the client has to say, on the console.
+fn sink(console: &Console) -> Sink {
+    let console = console.clone();
+    Arc::new(move |severity, text: &str| match severity {
+        Severity::Debug => console.debug(text),
+        Severity::Info => console.verbose(text),
+        Severity::Notice => console.info(text),
+        Severity::Warning => console.warn(text),
+    })
+}
