@@ -94,16 +94,16 @@ pub struct ConnectArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum ArgsError {
     /// The password file.
-    #[error("--password-file {}: {source}", path.display())]
+    #[error("--password-file {}: {error}", path.display())]
     PasswordFile {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. Not a source: the text has it already.
+        error: io::Error,
     },
     /// The files for TLS.
     #[error("TLS: {0}")]
-    Tls(#[from] TlsError),
+    Tls(TlsError),
     /// The client identifier is longer than a packet can say.
     #[error("--client-id: it has more than 65535 bytes, or holds NUL")]
     ClientId,
@@ -136,7 +136,7 @@ impl ConnectArgs {
             _ => format!("{tool:.12}-{:010x}", seed >> 24),
         };
         let tls = if broker.scheme.is_tls() {
-            Some(Tls::load(&self.tls_files(), &[])?)
+            Some(Tls::load(&self.tls_files(), &[]).map_err(ArgsError::Tls)?)
         } else {
             None
         };
@@ -168,9 +168,9 @@ impl ConnectArgs {
         let password = match &self.password_file {
             None => variable,
             Some(path) => {
-                let text = fs::read_to_string(path).map_err(|source| ArgsError::PasswordFile {
+                let text = fs::read_to_string(path).map_err(|error| ArgsError::PasswordFile {
                     path: path.clone(),
-                    source,
+                    error,
                 })?;
                 text.lines().next().map(str::to_owned)
             }

@@ -169,12 +169,12 @@ pub enum PublishError {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. Not a source: the text has it already.
+        error: io::Error,
     },
     /// A file has nothing of the kind in it.
     #[error("{}: no {what} in PEM form", path.display())]
@@ -187,7 +187,10 @@ pub enum TlsError {
     /// Certificate without key, or the other way.
     #[error("a client certificate needs its key and a key its certificate")]
     Pair,
-    /// The key does not fit the certificate, or a certificate is broken.
+    /// The key is another certificate's.
+    #[error("the private key does not belong to the client certificate")]
+    Mismatch,
+    /// A certificate or the key is broken.
     #[error("{0}")]
     Invalid(String),
     /// The system has no authorities.

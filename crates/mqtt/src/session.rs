@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) settled: Vec<Settled>,
     /// Empty between two calls of `collect`; kept for its memory.
     collected: VecDeque<(u64, Message)>,
+    /// Whether the application had asked for the end before the last `collect`.
+    closing: bool,
     /// Whether a connection was there and subscribed.
     pub(crate) was_online: bool,
 }
@@ -34,6 +36,8 @@ impl State {
     /// Takes over what the application has put in the outbox, or gives up everything if it says
     /// so.
     pub(crate) fn collect(&mut self) {
+        // Looked at first: what the application did before it asked for the end is then collected.
+        self.closing = self.shared.is_closing();
         self.shared.collect(&mut self.collected);
         for (ticket, message) in self.collected.drain(..) {
             self.outgoing.queue(ticket, message);
@@ -74,7 +78,7 @@ impl State {
 
     /// Whether the application wants the end and nothing is left to do for it.
     pub(crate) fn may_close(&self) -> bool {
-        self.shared.is_closing() && self.outgoing.is_idle()
+        self.closing && self.outgoing.is_idle()
     }
 
     fn finish(mut self, end: Result<(), SessionError>) {
@@ -106,6 +110,7 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>) {
         shared,
         settled: Vec::new(),
         collected: VecDeque::new(),
+        closing: false,
         was_online: false,
     };
     loop {
@@ -150,14 +155,13 @@ async fn connect(state: &mut State) -> Option<Result<Accepted, ConnectError>> {
     let mut attempt = std::pin::pin!(attempt);
     let shared = Arc::clone(&state.shared);
     loop {
+        state.collect();
+        if state.may_close() {
+            return None;
+        }
         tokio::select! {
             result = &mut attempt => return Some(result),
-            () = shared.wake.notified() => {
-                state.collect();
-                if state.may_close() {
-                    return None;
-                }
-            }
+            () = shared.wake.notified() => {}
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, Error as RustlsError, RootCertStore};
 use ws_stream_tungstenite::WsStream;
 
 use crate::address::Broker;
@@ -54,7 +54,10 @@ impl Tls {
                 let key = load_key(key)?;
                 builder
                     .with_client_auth_cert(chain, key)
-                    .map_err(|error| invalid(&error))?
+                    .map_err(|error| match error {
+                        RustlsError::InconsistentKeys(_) => TlsError::Mismatch,
+                        error => invalid(&error),
+                    })?
             }
             _ => return Err(TlsError::Pair),
         };
@@ -66,9 +69,9 @@ impl Tls {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read {
+    fs::read(path).map_err(|error| TlsError::Read {
         path: path.to_owned(),
-        source,
+        error,
     })
 }
 
@@ -169,10 +172,17 @@ fn describe_tls(error: &io::Error) -> String {
     if text.contains("corrupt message") || text.contains("InvalidContentType") {
         return "the peer does not speak TLS".to_owned();
     }
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        return "the peer closed the connection in the handshake".to_owned();
+    if is_hang_up(error) {
+        return "the peer closed the connection in the handshake: not a TLS port?".to_owned();
     }
     text
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 async fn open_websocket(
@@ -199,6 +209,9 @@ fn describe_websocket(error: &WsError) -> String {
             "the peer answered HTTP {} to the request; is the path right?",
             response.status()
         ),
+        WsError::Io(error) if is_hang_up(error) => {
+            "the peer closed the connection in the handshake: not a WebSocket port?".to_owned()
+        }
         error => error.to_string(),
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// A new connection is there: what was not answered on the old one never is [peers #849].
+    /// A new connection is there: what was not answered on the old one never is.
     pub(crate) fn connected(&mut self, session_present: bool) {
         self.pending.clear();
         if !session_present {
