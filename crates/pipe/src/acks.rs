@@ -7,19 +7,13 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::Path,
-    time::{Duration, Instant},
 };
-
-/// Acks are written at most this often, but for the last.
-const EVERY: Duration = Duration::from_millis(20);
 
 /// The sink's side.
 #[derive(Debug)]
 pub struct AckWriter<W = File> {
     to: W,
-    written: u64,
-    latest: u64,
-    last_write: Instant,
+    highest: u64,
 }
 
 impl AckWriter {
@@ -40,46 +34,19 @@ impl AckWriter {
 impl<W: Write> AckWriter<W> {
     /// Acks to a writer.
     pub fn new(to: W) -> Self {
-        Self {
-            to,
-            written: 0,
-            latest: 0,
-            last_write: Instant::now(),
-        }
+        Self { to, highest: 0 }
     }
 
-    /// Everything up to `seq` is settled. Written now if the last write is not too recent, else with a
-    /// later call or [`flush`](Self::flush).
+    /// Everything up to `seq` is settled. Written at once: a broker whose window is full waits for it.
     ///
     /// # Errors
     ///
     /// When acks can't be written.
     pub fn settled(&mut self, seq: u64) -> io::Result<()> {
-        self.latest = self.latest.max(seq);
-        if self.last_write.elapsed() >= EVERY {
-            self.flush()
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Whether an ack waits to be written.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        self.latest > self.written
-    }
-
-    /// Writes the highest `seq` if it was not written yet.
-    ///
-    /// # Errors
-    ///
-    /// When acks can't be written.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if self.is_behind() {
-            self.written = self.latest;
-            self.last_write = Instant::now();
+        if seq > self.highest {
+            self.highest = seq;
             // One write a line: lines of a FIFO's writers stay whole up to PIPE_BUF.
-            self.to.write_all(format!("{}\n", self.latest).as_bytes())?;
+            self.to.write_all(format!("{seq}\n").as_bytes())?;
         }
         Ok(())
     }
@@ -245,7 +212,6 @@ mod tests {
         );
         let mut writer = AckWriter::open(&path).unwrap();
         writer.settled(5).unwrap();
-        writer.flush().unwrap();
         assert_eq!(acks.highest().unwrap(), 5);
     }
 
@@ -257,7 +223,6 @@ mod tests {
             for seq in &seqs {
                 writer.settled(*seq).unwrap();
             }
-            writer.flush().unwrap();
             let written = String::from_utf8(bytes.clone()).unwrap();
             let lines: Vec<u64> = written.lines().map(|line| line.parse().unwrap()).collect();
             prop_assert!(lines.is_sorted_by(|a, b| a < b));

@@ -192,7 +192,9 @@ impl Tap {
             } else {
                 (wait * 2).clamp(Duration::from_millis(1), self.longest_wait())
             };
-            if self.output.is_due()
+            // A broker whose window is full sends nothing more until what it sent is acknowledged, so what is
+            // written waits for nothing but more that is there already.
+            if (!found || self.output.is_due())
                 && let Some(left) = self.flush()?
             {
                 return Ok(left);

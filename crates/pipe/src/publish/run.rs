@@ -1,7 +1,7 @@
 //! The run itself: reading, offering, settling, draining.
 
 use std::{
-    io::{self, Read, Write},
+    io::{Read, Write},
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -278,7 +278,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         if let (Some(seq), Some(acks)) = (seq, &mut self.plan.acks) {
             // An ack says that the record is safe, and a reject is part of that.
             self.plan.rejects.flush()?;
-            acks.settled(seq).map_err(|error| ack_error(&error))?;
+            acks.settled(seq)
+                .map_err(|error| format!("acks can't be written: {error}"))?;
         }
         Ok(())
     }
@@ -319,14 +320,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     /// How long until something that was put off must be done.
     fn due_in(&self) -> Option<Duration> {
-        let flush = self.plan.tee.as_ref().and_then(Output::flush_in);
-        let acks = self
-            .plan
-            .acks
-            .as_ref()
-            .filter(|acks| acks.is_behind())
-            .map(|_| NAP);
-        flush.into_iter().chain(acks).min()
+        self.plan.tee.as_ref().and_then(Output::flush_in)
     }
 
     fn notice_signal(&mut self) {
@@ -408,15 +402,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.console.wipe_progress();
         self.flush_tee(true);
         self.plan.rejects.finish()?;
-        if let Some(acks) = &mut self.plan.acks {
-            acks.flush().map_err(|error| ack_error(&error))?;
-        }
         Ok(())
     }
-}
-
-fn ack_error(error: &io::Error) -> Fatal {
-    format!("acks can't be written: {error}").into()
 }
 
 /// Prints how far the run is, once a second, from the first second on.

@@ -1,0 +1,109 @@
+//! What the tools write conforms to the schemas that describe it.
+
+use e2e::{consumed, readings};
+use tapline_testkit::{DevBrokers, Run, temp_dir};
+
+fn schema(name: &str) -> String {
+    format!(
+        "{}/../schemas/{name}.schema.json",
+        env!("CARGO_MANIFEST_DIR")
+    )
+}
+
+/// Checks lines against one of the project's schemas, with the project's own checker.
+fn assert_conforms(name: &str, lines: &[u8]) {
+    assert!(!lines.is_empty(), "{name}: nothing to check");
+    let ran = Run::tool("schema-check")
+        .args(["-s", &schema(name)])
+        .finish_with(lines);
+    assert_eq!(ran.code, Some(0), "{name}: {}{}", ran.text(), ran.stderr);
+}
+
+#[test]
+fn readings_conform() {
+    assert_conforms("generator", &readings(50, 20_000));
+}
+
+#[test]
+fn envelopes_of_both_sides_conform() {
+    let brokers = DevBrokers::start_with(&["--topic", "e:1"]);
+    let input = concat!(
+        r#"{"key":"k","headers":[["a","1"],["a",null],["b",{"base64":"/w=="}]],"value":{"n":1}}"#,
+        "\n",
+        r#"{"key_base64":"/w==","value_text":"x"}"#,
+        "\n",
+        r#"{"tombstone":true}"#,
+        "\n",
+        r#"{"value_base64":"/w=="}"#,
+        "\n",
+    );
+    let produce = Run::tool("kafka-produce").args([&brokers.kafka_topic("e"), "-J"]);
+    produce.finish_with(input).assert_code(0);
+    assert_conforms("envelope", &consumed(&brokers, "e", &["-J"]));
+
+    let mut tap = e2e::tapping(&brokers.mqtt_topic("e/#"), &["-J"]);
+    let publish = Run::tool("mqtt-pub")
+        .args([&brokers.mqtt_topic("e/1"), "-H", "a=1", "-H", "a=2"])
+        .args([
+            "--content-type",
+            "application/json",
+            "--message-expiry",
+            "60s",
+        ]);
+    publish
+        .finish_with("{\"n\":1.10}\nplain\n\u{e9}\n")
+        .assert_code(0);
+    tap.wait_for_lines(3);
+    assert_conforms("envelope", &tap.stdout());
+}
+
+#[test]
+fn rejects_and_summaries_of_every_tool_conform() {
+    let brokers = DevBrokers::start_with(&["--topic", "f:1"]);
+    let folder = temp_dir();
+    let csv = folder.path().join("r.csv");
+    std::fs::write(&csv, "a,b\n1,2\n1\n").expect("a file of our own");
+    let generator = schema("generator");
+    let (kafka, mqtt) = (brokers.kafka_topic("f"), brokers.mqtt_topic("f/{id}"));
+    for (tool, arguments, input) in [
+        (
+            "kafka-produce",
+            vec![kafka.as_str(), "-k", "id"],
+            "x\n{}\n{\"id\":[]}\n{\"id\":1}\n",
+        ),
+        (
+            "mqtt-pub",
+            vec![mqtt.as_str()],
+            "x\n{}\n{\"id\":[]}\n{\"id\":\"a/b\"}\n{\"id\":1}\n",
+        ),
+        (
+            "kafka-produce",
+            vec![kafka.as_str(), "-J"],
+            "{}\n{\"value\":1}\n",
+        ),
+        (
+            "schema-check",
+            vec!["--pass", "-s", &generator],
+            "x\n{}\n\u{ff}\n",
+        ),
+        (
+            "gen-sim",
+            vec!["--speed", "max", "--replay", csv.to_str().expect("UTF-8")],
+            "",
+        ),
+    ] {
+        let rejects = folder.path().join("rejects");
+        let ran = Run::tool(tool)
+            .args(arguments)
+            .args(["--summary", "json", "--rejects"])
+            .arg(&rejects)
+            .finish_with(input);
+        ran.assert_code(1);
+        assert_conforms("reject", &std::fs::read(&rejects).expect("the rejects"));
+        let summary = ran.stderr.lines().rfind(|line| line.starts_with('{'));
+        assert_conforms(
+            "summary",
+            format!("{}\n", summary.expect("a summary")).as_bytes(),
+        );
+    }
+}
