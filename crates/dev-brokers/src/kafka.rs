@@ -13,7 +13,7 @@
 //! - Transactions are accepted, but what was aborted stays readable, and time can't be searched.
 //! - Nothing is on disk, and nothing is replicated.
 
-use std::time::Duration;
+use std::{mem::ManuallyDrop, time::Duration};
 
 use anyhow::{Context, ensure};
 use rdkafka::{
@@ -24,13 +24,15 @@ use rdkafka::{
 
 use crate::args::Topic;
 
-/// A running cluster; it ends when this is dropped.
-pub(crate) struct Cluster(MockCluster<'static, DefaultProducerContext>);
+/// A running cluster. It ends with the process and not before: librdkafka's own end of a mock cluster
+/// now and then waits for ever, or fails an assertion on a mutex that is gone.
+pub(crate) struct Cluster(ManuallyDrop<MockCluster<'static, DefaultProducerContext>>);
 
 impl Cluster {
     /// Starts `brokers` brokers and creates `topics`.
     pub(crate) fn start(brokers: u16, topics: &[Topic]) -> anyhow::Result<Self> {
         let cluster = MockCluster::new(i32::from(brokers)).context("kafka: no cluster")?;
+        let cluster = ManuallyDrop::new(cluster);
         let replication = i32::from(brokers.min(3));
         for topic in topics {
             cluster

@@ -18,7 +18,10 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use tapline_pipe::{
     console::{Console, Level},
     stop::Stop,
@@ -55,6 +58,7 @@ fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     if console.level() >= Level::Debug {
         libraries::listen(console.clone())?;
     }
+    raise_descriptor_limit();
     let cluster = Cluster::start(args.kafka_brokers, &args.topics)?;
     let addresses = start(args, &cluster, console)?;
     let Some(stop) = stop else {
@@ -106,6 +110,19 @@ fn start(args: &Args, cluster: &Cluster, console: &Console) -> anyhow::Result<Ad
     mqtt::wait_until_ready(mqtt_address, READY_LIMIT)?;
     cluster.wait_until_ready(args.kafka_brokers, READY_LIMIT)?;
     Ok(addresses)
+}
+
+/// An MQTT connection takes three descriptors, and a fleet has many connections.
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it can't be raised, what there is must do.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
 }
 
 /// Listens on loopback: on the port that was asked for, or on a free one.

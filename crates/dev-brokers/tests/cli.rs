@@ -25,7 +25,11 @@ struct Instance {
 }
 
 fn start(arguments: &[&str]) -> Instance {
-    let mut process = dev_brokers().args(arguments).start();
+    started(dev_brokers().args(arguments))
+}
+
+fn started(command: Run) -> Instance {
+    let mut process = command.start();
     process.wait_for_lines(3);
     let stdout = String::from_utf8(process.stdout()).unwrap();
     let value = |start: &str| {

@@ -3,11 +3,12 @@
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
+    thread,
 };
 
-use tapline_testkit::LIMIT;
+use tapline_testkit::{LIMIT, Run};
 
-use super::{Instance, start};
+use super::{Instance, start, started};
 
 /// A connection, and which version it speaks.
 struct Client {
@@ -162,6 +163,17 @@ fn a_large_message_passes() {
 }
 
 #[test]
+fn a_fleet_connects_whatever_the_soft_limit_of_descriptors() {
+    let script = format!("ulimit -Sn 256; exec {}", env!("CARGO_BIN_EXE_dev-brokers"));
+    let instance = started(Run::new("/bin/sh").args(["-c", &script]));
+    let mut fleet: Vec<_> = (0..300).map(|_| instance.connect(5)).collect();
+    for client in &mut fleet {
+        client.send(0xc0, &[]);
+        assert_eq!(client.receive().0, 0xd0);
+    }
+}
+
+#[test]
 fn a_client_that_vanishes_has_its_will_published() {
     let instance = start(&[]);
     let mut subscriber = instance.connect(4);
@@ -214,16 +226,22 @@ fn a_subscriber_that_loses_messages_is_told_of() {
     let mut subscriber = instance.connect(4);
     subscriber.subscribe("fast", 1);
     let mut publisher = instance.connect(4);
-    // The first hundred are under way; the rest is more than is kept.
+    // Nothing is acknowledged, so that no more than a hundred can be under way; the rest is more
+    // than is kept.
     for _ in 0..500 {
         publisher.publish("fast", &[b'x'; 1000]);
     }
     publisher.send(0xc0, &[]);
     assert_eq!(publisher.receive().0, 0xd0);
-    for _ in 0..100 {
-        subscriber.message();
-    }
+    let catching_up = thread::spawn(move || {
+        while let Ok((0x32, body)) = receive(&mut subscriber.stream) {
+            // After the topic, whose length is known.
+            subscriber.send(0x40, &body[6..8]);
+        }
+    });
     instance
         .process
         .wait_for_stderr("fell behind on fast by more than --mqtt-buffer");
+    drop(instance);
+    catching_up.join().unwrap();
 }
