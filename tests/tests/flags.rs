@@ -30,10 +30,11 @@ fn flags(tool: &str) -> Vec<Flag> {
 
 /// Reads `  -k, --key <FIELD>  What it does`.
 fn read_flag(line: &str) -> Option<Flag> {
-    let words = line.trim_start();
-    if !words.starts_with('-') {
-        return None;
-    }
+    // Further in stands the text of the flag above, which may begin with the name of another.
+    let words = line
+        .strip_prefix("      --")
+        .map(|_| line.trim_start())
+        .or_else(|| line.strip_prefix("  -").map(|_| line.trim_start()))?;
     let words = words.split("  ").next()?;
     let mut flag = Flag {
         short: None,

@@ -13,7 +13,7 @@ use crate::{
     console::Console,
     envelope::Envelope,
     input::{Input, Next},
-    ledger::Ledger,
+    ledger::{Ledger, Ticket},
     line::Line,
     outcome::{Ending, Summary, per_second},
     output::{Output, OutputError},
@@ -230,7 +230,14 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     /// Rejects the entry that was opened last.
     fn settle_last(&mut self, rejection: Rejection) {
         let last = self.ledger.next_ticket() - 1;
-        self.ledger.settle(last, Err(rejection));
+        self.settle_one(last, Err(rejection));
+    }
+
+    fn settle_one(&mut self, ticket: Ticket, result: Result<(), Rejection>) {
+        if result.is_err() && self.plan.strict && self.ending == Ending::Complete {
+            self.ending = Ending::Strict;
+        }
+        self.ledger.settle(ticket, result);
     }
 
     /// Lets the client work and takes off what is settled. `true` if something was.
@@ -239,7 +246,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         let polled = self.publisher.poll(wait, &mut settled);
         let any = !settled.is_empty();
         for (ticket, result) in settled.drain(..) {
-            self.ledger.settle(ticket, result.map(drop));
+            self.settle_one(ticket, result.map(drop));
         }
         self.settled = settled;
         self.take_settled()?;
@@ -267,9 +274,6 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                         &rejection,
                         entry.bytes.as_deref(),
                     )?;
-                    if self.plan.strict && self.ending == Ending::Complete {
-                        self.ending = Ending::Strict;
-                    }
                 }
             }
             seq = entry.seq.or(seq);
