@@ -5,8 +5,7 @@
 #[path = "../../mqtt/tests/session/scripted.rs"]
 mod scripted;
 
-use std::fs;
-use std::fs::File;
+use std::fs::{self, File};
 use std::thread;
 
 use scripted::{Peer, Published, Scripted};
@@ -57,23 +56,14 @@ fn published(
 }
 
 fn payloads(messages: &[Published]) -> Vec<&[u8]> {
-    messages
-        .iter()
-        .map(|message| message.payload.as_slice())
-        .collect()
+    messages.iter().map(|sent| &sent.payload[..]).collect()
 }
 
 #[test]
 fn help_and_version_say_what_it_is() {
     let help = tool(&["--help"]).finish();
     help.assert_code(0);
-    for part in [
-        "mqtt://",
-        "--qos",
-        "--will-topic",
-        "--password-file",
-        "MQTT_PASSWORD",
-    ] {
+    for part in ["mqtt://", "--qos", "--will-topic", "MQTT_PASSWORD"] {
         assert!(help.text().contains(part), "{part} is not in the help");
     }
     let version = tool(&["--version"]).finish();
@@ -135,11 +125,9 @@ fn a_password_in_the_address_is_refused_and_not_repeated() {
 
 #[test]
 fn a_broker_that_is_not_there_is_told_at_once() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
     let address = format!("mqtt://127.0.0.1:{port}/t");
     let finished = tool(&[&address]).finish_with("1\n");
     finished.assert_code(2);
