@@ -16,6 +16,8 @@ pub(crate) struct Publisher {
     pub(crate) session: Session,
     pub(crate) reactor: Reactor,
     pub(crate) composer: Composer,
+    /// Why the session ended before all was delivered, if it did.
+    pub(crate) ended: Option<Arc<SessionError>>,
     settled: Vec<Settled>,
     /// Composed, and not taken for want of room.
     waiting: Option<(Ticket, Message)>,
@@ -27,6 +29,7 @@ impl Publisher {
             session,
             reactor,
             composer,
+            ended: None,
             settled: Vec::new(),
             waiting: None,
         }
@@ -65,10 +68,18 @@ impl publish::Publisher for Publisher {
         {
             return Err(fatal(&error));
         }
-        settled.extend(self.settled.drain(..).map(|settled| {
-            let result = settled.outcome.map(drop);
-            (settled.ticket, result.map_err(|refusal| reject(&refusal)))
-        }));
+        for Settled {
+            ticket, outcome, ..
+        } in self.settled.drain(..)
+        {
+            if let Err(refusal) = &outcome
+                && let Refusal::SessionEnded(error) = &**refusal
+            {
+                self.ended = Some(Arc::clone(error));
+            }
+            let outcome = outcome.map(drop);
+            settled.push((ticket, outcome.map_err(|refusal| reject(&refusal))));
+        }
         Ok(())
     }
 

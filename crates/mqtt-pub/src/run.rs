@@ -68,7 +68,13 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
             "{broker}: the end of the session was not orderly"
         ));
     }
+    let ended = publisher.ended.take();
     let code = match ending {
+        // The last records were rejected for it: no record could be delivered any more.
+        Ok(_) if let Some(error) = ended => {
+            console.error(format_args!("{broker}: {error}"));
+            COULD_NOT_RUN
+        }
         Ok(ending) => ending.exit_code(summary.rejected),
         Err(error) => {
             if is_over {
