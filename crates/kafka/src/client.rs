@@ -68,11 +68,19 @@ fn list(failures: &[Failure]) -> String {
     if failures.is_empty() {
         return "no answer".to_owned();
     }
-    let all: Vec<String> = failures
+    // Several brokers of a cluster often fail for one reason: it is told once.
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for failure in failures {
+        match reasons.iter_mut().find(|(why, _)| *why == failure.why) {
+            Some((_, brokers)) => brokers.push(&failure.broker),
+            None => reasons.push((&failure.why, vec![&failure.broker])),
+        }
+    }
+    let told: Vec<String> = reasons
         .iter()
-        .map(|failure| format!("{}: {}", failure.broker, failure.why))
+        .map(|(why, brokers)| format!("{}: {why}", brokers.join(", ")))
         .collect();
-    all.join("; ")
+    told.join("; ")
 }
 
 /// The words for an error code, as librdkafka or the broker puts them, without librdkafka's `Broker: ` in front.
@@ -236,6 +244,22 @@ pub(crate) fn not_made(error: &KafkaError) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_several_brokers_share_is_told_once() {
+        let failure = |broker: &str, why: &str| Failure {
+            broker: broker.to_owned(),
+            why: why.to_owned(),
+            hopeless: false,
+        };
+        let failures = [
+            failure("a:1", "no answer"),
+            failure("b:1", "refused"),
+            failure("c:1", "no answer"),
+        ];
+        assert_eq!(list(&failures), "a:1, c:1: no answer; b:1: refused");
+        assert_eq!(list(&[]), "no answer");
+    }
 
     #[test]
     fn error_codes_are_told_in_the_brokers_words() {

@@ -117,11 +117,12 @@ impl Context {
 
     /// Takes `broker: what happened` apart and keeps it; a warning is given once for a broker until it works again.
     fn failed(&self, text: &str, code: Option<RDKafkaErrorCode>) {
-        let failure = read_failure(text, code);
+        let connected = self.inner.connected.load(Ordering::Relaxed);
+        let failure = read_failure(text, code, connected);
         // Brokers close idle connections, and any connection when they restart: only what doesn't come back is worth
         // a warning.
         let closed = text.contains("Disconnected") && text.contains("in state UP");
-        let warn = self.inner.connected.load(Ordering::Relaxed) && !closed;
+        let warn = connected && !closed;
         let line = format!("{}: {}; trying on", failure.broker, failure.why);
         let news = {
             let mut kept = self.kept();
@@ -164,7 +165,8 @@ impl ClientContext for Context {
                 self.tell(Severity::Debug, &format!("{facility}: {text}"));
             }
             // CONFWARN: properties of consumers set for a producer; files are shared between tools.
-            (_, RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice) | ("CONFWARN", _) => {
+            // GETPID: the producer's id is asked for again.
+            (_, RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice) | ("CONFWARN" | "GETPID", _) => {
                 self.tell(Severity::Info, text);
             }
             _ => self.tell(Severity::Warning, text),
@@ -210,7 +212,7 @@ fn is_of_connection(code: RDKafkaErrorCode) -> bool {
 }
 
 /// Reads `sasl_ssl://host:9093/1: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)`.
-fn read_failure(text: &str, code: Option<RDKafkaErrorCode>) -> Failure {
+fn read_failure(text: &str, code: Option<RDKafkaErrorCode>, connected: bool) -> Failure {
     let (name, what) = text.split_once(": ").unwrap_or(("broker", text));
     let name = name.split_once("://").map_or(name, |(_, rest)| rest);
     let broker = name.split('/').next().unwrap_or(name);
@@ -225,7 +227,7 @@ fn read_failure(text: &str, code: Option<RDKafkaErrorCode>) -> Failure {
             !disconnected
         }
         Some(RDKafkaErrorCode::SSL) => !disconnected,
-        _ => what.contains("Invalid response size"),
+        _ => what.contains("Invalid response size") || what.contains("SSL routines"),
     };
     let why = if what.contains("Invalid response size") {
         "what answers there does not speak Kafka's protocol".to_owned()
@@ -233,13 +235,21 @@ fn read_failure(text: &str, code: Option<RDKafkaErrorCode>) -> Failure {
         "it does not answer Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
     } else if disconnected && asked {
         "it hangs up at Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
+    } else if disconnected && !connected && text.contains("in state UP") {
+        "it hangs up on the first requests: it may want a password (security.protocol, sasl.mechanism)".to_owned()
+    } else if what.contains("SSL routines::wrong version number") {
+        "what answers there does not speak TLS (security.protocol)".to_owned()
     } else if what.contains("setup timed out") {
         "no answer".to_owned()
     } else if let Some((_, why)) = what
         .strip_prefix("Connect to ")
         .and_then(|what| what.split_once(" failed: "))
     {
-        lower_first(why)
+        if why.contains("SSL routines") {
+            format!("SSL handshake failed: {why}")
+        } else {
+            lower_first(why)
+        }
     } else {
         lower_first(what)
     };
@@ -289,6 +299,11 @@ mod tests {
                 "SASL authentication error: Authentication failed",
             ),
             (
+                "ssl://h:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: error:0A00010B:SSL routines::wrong version number",
+                "h:1",
+                "what answers there does not speak TLS (security.protocol)",
+            ),
+            (
                 "h:80/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes",
                 "h:80",
                 "what answers there does not speak Kafka's protocol",
@@ -304,7 +319,7 @@ mod tests {
                 "failed to resolve 'x:9092': Name or service not known",
             ),
         ] {
-            let failure = read_failure(text, None);
+            let failure = read_failure(text, None, false);
             assert_eq!(
                 (failure.broker.as_str(), failure.why.as_str()),
                 (broker, why),

@@ -80,6 +80,7 @@ pub(crate) fn translate(entries: &mut BTreeMap<String, Entry>) -> Result<(), Pro
             Entry {
                 value: user,
                 place: place.clone(),
+                alias: None,
             },
         );
         entries.insert(
@@ -87,6 +88,7 @@ pub(crate) fn translate(entries: &mut BTreeMap<String, Entry>) -> Result<(), Pro
             Entry {
                 value: password,
                 place,
+                alias: None,
             },
         );
     }

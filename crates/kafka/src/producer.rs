@@ -16,11 +16,12 @@ use crate::context::Context;
 use crate::topics::{self, TopicInfo};
 
 /// The most records that wait for their acknowledgement.
-const QUEUE_RECORDS: usize = 100_000;
+const QUEUE_RECORDS: usize = 50_000;
 /// The most KiB of keys and payloads that wait for their acknowledgement, but for a single record that is larger.
 const QUEUE_KIB: usize = 24 * 1024;
-/// How long one look for settled records lasts: what settles within is told at the end of it.
-const LOOK: Duration = Duration::from_millis(2);
+/// How long to sleep between two looks for settled records. rdkafka's own waiting is not used: it spins for the last
+/// millisecond of each wait.
+const NAP: Duration = Duration::from_millis(1);
 
 /// How a producer is set up, beside [`Settings`].
 #[derive(Clone, Debug, Default)]
@@ -164,7 +165,7 @@ impl Producer {
     /// Connects to the brokers and looks the topic up.
     ///
     /// The defaults, which the user's properties can change: `enable.idempotence=true` (KIP-98), `acks=all`, five
-    /// requests in flight, `partitioner=murmur2_random` (the Java client's), and at most 100,000 records or 24 MiB in
+    /// requests in flight, `partitioner=murmur2_random` (the Java client's), and at most 50,000 records or 24 MiB in
     /// memory.
     ///
     /// # Errors
@@ -193,7 +194,8 @@ impl Producer {
                 "queue.buffering.max.kbytes",
                 QUEUE_KIB.max(largest / 512).to_string(),
             ),
-            ("linger.ms", "5".to_owned()),
+            // Many partitions share a stream: shorter, and their batches are so small that brokers are busy with them.
+            ("linger.ms", "20".to_owned()),
         ];
         if let Some(codec) = &options.compression {
             defaults.push(("compression.codec", codec.clone()));
@@ -262,29 +264,32 @@ impl Producer {
     ///
     /// The client can't go on; what was settled is appended all the same.
     pub fn poll(&self, wait: Duration, settled: &mut Vec<Settled>) -> Result<(), ClientError> {
-        let ledger = self.inner.context();
         let before = settled.len();
-        // Each look without a wait takes one event: a batch of settled records, or a message of the client.
-        loop {
-            let kept = settled.len();
-            self.inner.poll(Duration::ZERO);
-            ledger.hand_over(settled);
-            if settled.len() == kept {
-                break;
-            }
-        }
+        self.take_settled(settled);
         if settled.len() == before && !wait.is_zero() {
             let end = Instant::now() + wait;
             loop {
                 let left = end.saturating_duration_since(Instant::now());
-                self.inner.poll(left.min(LOOK));
-                ledger.hand_over(settled);
+                std::thread::sleep(left.min(NAP));
+                self.take_settled(settled);
                 if settled.len() > before || left.is_zero() {
                     break;
                 }
             }
         }
         self.fatal().map_or(Ok(()), Err)
+    }
+
+    fn take_settled(&self, settled: &mut Vec<Settled>) {
+        // Each look takes one event: a batch of settled records, or a message of the client.
+        loop {
+            let before = settled.len();
+            self.inner.poll(Duration::ZERO);
+            self.inner.context().hand_over(settled);
+            if settled.len() == before {
+                break;
+            }
+        }
     }
 
     /// The number of records that are not settled yet, and not appended by [`Producer::poll`] yet.

@@ -69,6 +69,20 @@ pub enum PropertyError {
 pub(crate) struct Entry {
     pub(crate) value: String,
     pub(crate) place: String,
+    /// The name as it was written, where that is an alias.
+    pub(crate) alias: Option<String>,
+}
+
+impl Entry {
+    /// The value of the property `name`, as it was written at `place`.
+    fn new(name: &str, value: impl Into<String>, place: impl Into<String>) -> Self {
+        let name = without_prefix(name);
+        Self {
+            value: value.into(),
+            place: place.into(),
+            alias: (canonical(name) != name).then(|| name.to_owned()),
+        }
+    }
 }
 
 /// Properties by their canonical name. Later settings win, so that files are read first and arguments set after.
@@ -105,13 +119,17 @@ const ALIASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The one name under which a property is kept.
-fn canonical(name: &str) -> &str {
-    // kcat marks properties of topics with a prefix; librdkafka finds them without.
-    let name = match name.strip_prefix("topic.") {
+/// kcat marks properties of topics with a prefix; librdkafka finds them without.
+fn without_prefix(name: &str) -> &str {
+    match name.strip_prefix("topic.") {
         Some(rest) if !rest.starts_with("metadata.") && rest != "blacklist" => rest,
         _ => name,
-    };
+    }
+}
+
+/// The one name under which a property is kept.
+fn canonical(name: &str) -> &str {
+    let name = without_prefix(name);
     ALIASES
         .iter()
         .find(|(alias, _)| *alias == name)
@@ -198,13 +216,7 @@ impl Properties {
             if canonical(name) == "metadata.broker.list" {
                 continue;
             }
-            added.insert(
-                canonical(name).to_owned(),
-                Entry {
-                    value: value.to_owned(),
-                    place,
-                },
-            );
+            added.insert(canonical(name).to_owned(), Entry::new(name, value, place));
         }
         java::translate(&mut added)?;
         for (name, entry) in added {
@@ -228,7 +240,8 @@ impl Properties {
         if is_secret(name) {
             return Err(PropertyError::Secret(name.to_owned()));
         }
-        let name = canonical(name);
+        let written = name;
+        let name = canonical(written);
         if name == "metadata.broker.list" {
             let why = "the address names the brokers";
             return Err(PropertyError::Reserved {
@@ -237,13 +250,7 @@ impl Properties {
                 why,
             });
         }
-        let mut added = BTreeMap::from([(
-            name.to_owned(),
-            Entry {
-                value: value.to_owned(),
-                place,
-            },
-        )]);
+        let mut added = BTreeMap::from([(name.to_owned(), Entry::new(written, value, place))]);
         java::translate(&mut added)?;
         added
             .into_iter()
@@ -261,13 +268,7 @@ impl Properties {
         name: &str,
         value: impl Into<String>,
     ) -> Result<(), PropertyError> {
-        self.insert(
-            canonical(name).to_owned(),
-            Entry {
-                value: value.into(),
-                place: place.to_owned(),
-            },
-        )
+        self.insert(canonical(name).to_owned(), Entry::new(name, value, place))
     }
 
     fn insert(&mut self, name: String, entry: Entry) -> Result<(), PropertyError> {
@@ -280,7 +281,7 @@ impl Properties {
         }
         // Asked one at a time, so that the message can say where it was written.
         let mut alone = ClientConfig::new();
-        alone.set(&name, &entry.value);
+        alone.set(entry.alias.as_ref().unwrap_or(&name), &entry.value);
         match alone.create_native_config() {
             Ok(_) => {
                 self.entries.insert(name, entry);
@@ -291,7 +292,13 @@ impl Properties {
                     KafkaError::ClientConfig(_, _, name, _) if is_secret(&name) => {
                         format!("the value of property \"{name}\" is refused")
                     }
-                    KafkaError::ClientConfig(_, reason, ..) => reason,
+                    // librdkafka tells the name that an alias stands for, not the one that was written.
+                    KafkaError::ClientConfig(_, reason, ..) => match &entry.alias {
+                        Some(alias) => {
+                            reason.replace(&format!("\"{name}\""), &format!("\"{alias}\""))
+                        }
+                        None => reason,
+                    },
                     other => other.to_string(),
                 };
                 Err(PropertyError::Refused {

@@ -52,7 +52,10 @@ fn what_librdkafka_does_not_know_or_take_is_named_with_its_place() {
             "\n\nno.such.thing=1",
             "f:3: No such configuration property: \"no.such.thing\"",
         ),
-        ("linger.ms=soon", "f:1: Invalid value"),
+        (
+            "linger.ms=soon",
+            "f:1: Invalid value for configuration property \"linger.ms\"",
+        ),
         ("linger.ms", "f:1: not of the form property=value"),
         ("=x", "f:1: not of the form property=value"),
         (

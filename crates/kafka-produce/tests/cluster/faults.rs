@@ -19,8 +19,16 @@ fn a_broker_that_goes_away_is_told_once_and_nothing_is_lost() {
     running.close_stdin();
     let finished = running.wait();
     finished.assert_code(0).assert_stderr("connected again");
-    assert_eq!(finished.stderr.matches("trying on").count(), 1, "{}", finished.stderr);
-    assert_eq!((finished.text(), summary(&finished)), ("1\n2\n3\n", (3, 3, 0)));
+    assert_eq!(
+        finished.stderr.matches("trying on").count(),
+        1,
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(
+        (finished.text(), summary(&finished)),
+        ("1\n2\n3\n", (3, 3, 0))
+    );
     assert_eq!(cluster.values("t"), ["1", "2", "3"]);
 }
 
@@ -35,10 +43,14 @@ fn a_signal_drains_and_says_what_was_left() {
     running.wait_for_stderr("trying on");
     running.write("2\n3\n");
     // The lines are in the client once it has nothing more to read.
-    wait_until(LIMIT, "the tool has read its input", || unread(running.id()) == 0);
+    wait_until(LIMIT, "the tool has read its input", || {
+        unread(running.id()) == 0
+    });
     running.signal(Signal::TERM);
     let finished = running.wait();
-    finished.assert_code(143).assert_stderr("2 records were not delivered within --drain-timeout");
+    finished
+        .assert_code(143)
+        .assert_stderr("2 records were not delivered within --drain-timeout");
     assert_eq!((finished.text(), summary(&finished)), ("1\n", (3, 1, 2)));
 }
 
@@ -49,6 +61,9 @@ fn a_signal_while_all_is_well_delivers_what_was_read() {
     running.write("1\n2\n");
     running.wait_for_lines(2);
     running.signal(Signal::INT);
+    wait_until(LIMIT, "it has ended, with stdin still open", || {
+        running.has_ended()
+    });
     let finished = running.wait();
     finished.assert_code(130);
     assert_eq!(summary(&finished), (2, 2, 0));
@@ -57,13 +72,24 @@ fn a_signal_while_all_is_well_delivers_what_was_read() {
 #[test]
 fn memory_stays_flat_while_no_broker_is_there() {
     let cluster = Cluster::with("t", 1);
-    let mut running = cluster.tool("t", &["--tee", "--drain-timeout", "0s"]).start();
+    let mut running = cluster
+        .tool("t", &["--tee", "--drain-timeout", "0s"])
+        .start();
     running.write("1\n");
     running.wait_for_lines(1);
     cluster.mock.broker_down(-1).unwrap();
     running.wait_for_stderr("trying on");
     // Far more than it may keep: the pipe fills up and the writer waits.
-    running.feed("x".repeat(103).into_bytes().iter().chain(b"\n").copied().cycle().take(104 << 20).collect::<Vec<_>>());
+    running.feed(
+        "x".repeat(103)
+            .into_bytes()
+            .iter()
+            .chain(b"\n")
+            .copied()
+            .cycle()
+            .take(104 << 20)
+            .collect::<Vec<_>>(),
+    );
     let id = running.id();
     let mut before = 0;
     wait_until(LIMIT, "its memory grows no more", || {
@@ -82,9 +108,13 @@ fn memory_stays_flat_while_no_broker_is_there() {
 fn what_the_broker_refuses_is_rejected_in_its_words() {
     let cluster = Cluster::with("t", 1);
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
-    cluster.mock.request_errors(RDKafkaApiKey::Produce, &[refusal]);
+    cluster
+        .mock
+        .request_errors(RDKafkaApiKey::Produce, &[refusal]);
     let finished = cluster.tool("t", &["--summary", "json"]).finish_with("1\n");
-    finished.assert_code(1).assert_stderr("line 1: refused: Message size too large (MessageSizeTooLarge)");
+    finished
+        .assert_code(1)
+        .assert_stderr("line 1: refused: Message size too large (MessageSizeTooLarge)");
     assert_eq!(summary(&finished), (1, 0, 1));
 }
 
@@ -92,9 +122,15 @@ fn what_the_broker_refuses_is_rejected_in_its_words() {
 fn a_topic_that_takes_nothing_ends_the_run() {
     let cluster = Cluster::with("t", 1);
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    cluster.mock.request_errors(RDKafkaApiKey::Produce, &[refusal; 3]);
-    let finished = cluster.tool("t", &["--summary", "json"]).finish_with("1\n2\n");
-    finished.assert_code(2).assert_stderr("kafka-produce: topic 't': Topic authorization failed");
+    cluster
+        .mock
+        .request_errors(RDKafkaApiKey::Produce, &[refusal; 3]);
+    let finished = cluster
+        .tool("t", &["--summary", "json"])
+        .finish_with("1\n2\n");
+    finished
+        .assert_code(2)
+        .assert_stderr("kafka-produce: topic 't': Topic authorization failed");
     assert_eq!(summary(&finished), (2, 0, 2));
 }
 
@@ -104,13 +140,18 @@ fn a_topic_that_may_not_be_looked_at_is_an_error() {
     let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     cluster.mock.topic_error("t", refusal).unwrap();
     let finished = cluster.tool("t", &[]).finish_with("1\n");
-    finished.assert_code(2).assert_stderr("topic 't': cannot be used: Topic authorization failed");
+    finished
+        .assert_code(2)
+        .assert_stderr("topic 't': cannot be used: Topic authorization failed");
 }
 
 /// Resident memory of a process, in bytes.
 fn resident(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib << 10
 }

@@ -88,8 +88,13 @@ impl Cluster {
 /// The closing line in its JSON form, and that its counts fit each other.
 fn summary(finished: &Finished) -> (u64, u64, u64) {
     let line = finished.stderr.lines().last().unwrap_or_default();
-    let summary: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{}", finished.stderr));
-    let number = |name: &str| summary[name].as_u64().unwrap_or_else(|| panic!("{name}: {line}"));
+    let summary: Value =
+        serde_json::from_str(line).unwrap_or_else(|_| panic!("{}", finished.stderr));
+    let number = |name: &str| {
+        summary[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{name}: {line}"))
+    };
     let (read, delivered, rejected) = (number("read"), number("delivered"), number("rejected"));
     assert_eq!(read, delivered + rejected, "{line}");
     (read, delivered, rejected)
