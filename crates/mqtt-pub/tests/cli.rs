@@ -372,10 +372,12 @@ fn credentials_and_the_will_reach_the_broker() {
     }
 }
 
+/// Starts the tool with a first record, which is known to be delivered: every caller asks for `--tee`.
 fn wait_published(mut running: Running, broker: &Scripted) -> (Running, Peer) {
     let mut peer = broker.welcome(false, &[]);
     running.write("1\n");
     serve(&mut peer, 1, |_| 0);
+    running.wait_for_lines(1);
     (running, peer)
 }
 
@@ -384,7 +386,6 @@ fn one_reading_at_a_time_is_sent_at_once_and_teed_when_it_is_acknowledged() {
     let broker = Scripted::start();
     let running = tool(&[&address(&broker, "t"), "--tee"]).start();
     let (mut running, mut peer) = wait_published(running, &broker);
-    running.wait_for_lines(1);
     running.write("2\n");
     serve(&mut peer, 1, |_| 0);
     running.wait_for_lines(2);
@@ -396,7 +397,7 @@ fn one_reading_at_a_time_is_sent_at_once_and_teed_when_it_is_acknowledged() {
 #[test]
 fn sigterm_delivers_what_was_read_and_says_disconnect() {
     let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t")]).start();
+    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
     let (mut running, mut peer) = wait_published(running, &broker);
     running.write("2\n");
     let last = peer.expect_publish();
@@ -413,7 +414,7 @@ fn sigterm_delivers_what_was_read_and_says_disconnect() {
 #[test]
 fn a_drain_that_takes_too_long_says_what_is_left() {
     let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--drain-timeout", "100ms"]).start();
+    let running = tool(&[&address(&broker, "t"), "--tee", "--drain-timeout", "100ms"]).start();
     let (mut running, mut peer) = wait_published(running, &broker);
     running.write("2\n");
     peer.expect_publish();
@@ -428,7 +429,7 @@ fn a_drain_that_takes_too_long_says_what_is_left() {
 #[test]
 fn sigkill_says_nothing_so_that_the_will_is_published() {
     let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--will-topic", "gone"]).start();
+    let running = tool(&[&address(&broker, "t"), "--tee", "--will-topic", "gone"]).start();
     let (mut running, mut peer) = wait_published(running, &broker);
     running.signal(Signal::KILL);
     assert_eq!(peer.read(), None);
@@ -438,7 +439,7 @@ fn sigkill_says_nothing_so_that_the_will_is_published() {
 #[test]
 fn a_broker_that_goes_away_is_waited_for_and_nothing_is_lost() {
     let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t")]).start();
+    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
     let (mut running, mut peer) = wait_published(running, &broker);
     running.write("2\n3\n");
     peer.expect_publish();
@@ -460,7 +461,7 @@ fn a_broker_that_goes_away_is_waited_for_and_nothing_is_lost() {
 #[test]
 fn a_takeover_ends_with_2_and_what_was_in_flight_is_rejected() {
     let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--client-id", "me"]).start();
+    let running = tool(&[&address(&broker, "t"), "--tee", "--client-id", "me"]).start();
     let (mut running, mut peer) = wait_published(running, &broker);
     running.write("2\n");
     peer.expect_publish();
