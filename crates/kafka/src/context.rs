@@ -220,7 +220,9 @@ fn read_failure(text: &str, code: Option<RDKafkaErrorCode>, connected: bool) -> 
         .split_once(" (after ")
         .map_or(what, |(what, _)| what)
         .trim_end_matches([':', ' ']);
-    let asked = text.contains("ApiVersion") || text.contains("in state APIVERSION_QUERY");
+    // Of a broker that was one before, this is how a restart looks.
+    let asked =
+        !connected && (text.contains("ApiVersion") || text.contains("in state APIVERSION_QUERY"));
     let disconnected = what.contains("Disconnected");
     let hopeless = match code {
         Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
