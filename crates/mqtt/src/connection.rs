@@ -154,6 +154,11 @@ impl<'a> Connection<'a> {
         );
         let until = Instant::now() + self.state.options.connect_timeout;
         self.subscribing = Some((id, until));
+        if self.session_present {
+            // The messages of the kept session come first, and a broker whose window is full of them may say
+            // nothing more, SUBACK included, until some are acknowledged.
+            self.online();
+        }
         Ok(())
     }
 
@@ -303,7 +308,9 @@ impl<'a> Connection<'a> {
                 });
             }
         }
-        self.online();
+        if !self.session_present {
+            self.online();
+        }
         Ok(())
     }
 
@@ -393,7 +400,9 @@ impl<'a> Connection<'a> {
 
     fn keep_alive(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        // While the inbox is full nothing is read, so the answer may be there already.
         if let Some((_, until)) = self.subscribing
+            && self.reading
             && now >= until
         {
             return Err(End::Lost("no SUBACK came in time".to_owned()));

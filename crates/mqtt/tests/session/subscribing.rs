@@ -87,6 +87,27 @@ fn a_lost_session_is_subscribed_again() {
 }
 
 #[test]
+fn messages_of_a_kept_session_are_taken_and_acknowledged_before_the_suback() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.clean_start = false;
+    options.session_expiry = Some(LIMIT);
+    let client = Client::open(options);
+    let mut peer = broker.welcome(true, &[]);
+    let subscribe = peer.expect(0x82);
+    // A broker whose window is full of unacknowledged messages may keep the SUBACK back.
+    peer.publish(1, 1, true, b"kept");
+    assert!(matches!(client.session.wait_connected(LIMIT), Some(Ok(()))));
+    let kept = client.receive();
+    assert_eq!(&kept.payload[..], b"kept");
+    client.session.acknowledge(kept.token);
+    assert_eq!(peer.expect(0x40), [0, 1]);
+    peer.send(&[0x90, 4, subscribe[0], subscribe[1], 0, 2]);
+    peer.publish(2, 1, false, b"new");
+    assert_eq!(&client.receive().payload[..], b"new");
+}
+
+#[test]
 fn what_comes_in_one_piece_with_the_connack_is_not_lost() {
     let broker = Scripted::start();
     let client = Client::open(options(&broker));
