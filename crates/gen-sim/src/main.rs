@@ -2,7 +2,6 @@
 
 mod args;
 mod calendar;
-mod cell;
 mod dice;
 mod emit;
 mod fleet;
@@ -10,7 +9,6 @@ mod generator;
 mod machine;
 mod moment;
 mod replay;
-mod rows;
 mod run;
 mod sink;
 mod towns;

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::value::RawValue;
+use tapline_pipe::cell;
 use tapline_pipe::field::{Field, describe};
 use tapline_pipe::input::{self, Input, Source};
 use tapline_pipe::line::{Line, Record};
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
+use tapline_pipe::rows::{self, Rows};
 use tapline_pipe::stop::{Signal, Stop};
 
 use crate::args::name;
 use crate::fleet::Form;
-use crate::rows::{self, Rows};
-use crate::{cell, moment};
+use crate::moment;
 
 /// What [`Replay::next`] finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
