@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e::{consumed, counts, readings, tally, tapping};
-use tapline_testkit::{DevBrokers, Proxy, Run, Signal, temp_dir, wait_until};
+use tapline_testkit::{DevBrokers, Proxy, Run, Signal, temp_dir, tool, wait_until};
 
 const LONG: Duration = Duration::from_mins(2);
 
@@ -68,14 +68,14 @@ fn descendants_memory(parent: u32) -> Vec<(String, u64)> {
 }
 
 /// Freezes the brokers, feeds a publisher far more than it may hold, and looks at what it does.
-fn publishes_to_a_frozen_broker(tool: &str, address: &str, brokers: &mut DevBrokers) {
-    let mut running = Run::tool(tool)
+fn publishes_to_a_frozen_broker(name: &str, address: &str, brokers: &mut DevBrokers) {
+    let mut running = Run::tool(name)
         .args([address, "--summary", "json", "--drain-timeout", "1s"])
         .limit(LONG)
         .start();
     running.write("1\n");
     // It is connected once this one is out; then nobody answers any more.
-    let mut probe = Run::tool(tool).args([address, "--tee"]).start();
+    let mut probe = Run::tool(name).args([address, "--tee"]).start();
     probe.write("2\n");
     probe.wait_for_lines(1);
     probe.wait().assert_code(0);
@@ -85,7 +85,7 @@ fn publishes_to_a_frozen_broker(tool: &str, address: &str, brokers: &mut DevBrok
     // 200 MB are offered; backpressure means that it neither takes nor holds them.
     std::thread::sleep(Duration::from_secs(2));
     let peak = running.peak_memory().expect("Linux tells");
-    assert!(peak < MEMORY, "{tool} holds {peak} bytes");
+    assert!(peak < MEMORY, "{name} holds {peak} bytes");
     running.signal(Signal::TERM);
     let ran = running.wait();
     ran.assert_code(143);
@@ -213,7 +213,8 @@ fn a_bridge_that_is_killed_at_any_point_loses_nothing() {
     let brokers = DevBrokers::start_with(&["--topic", "bridged:3"]);
     let filter = brokers.mqtt_topic("bridge/+");
     let command = format!(
-        "exec kafka-produce '{}' -J -k generatorID -q",
+        "exec '{}' '{}' -J -k generatorID -q",
+        tool("kafka-produce").display(),
         brokers.kafka_topic("bridged")
     );
     let start = || {
@@ -288,6 +289,8 @@ fn what_was_tapped_and_not_written_is_not_acknowledged() {
                 "--from",
                 "beginning",
             ])
+            // The mock cluster keeps a member that has left until its session ends.
+            .args(["-X", "session.timeout.ms=6000"])
             .args(["--count", count, "--duration", "60s"])
             .limit(LONG)
             .finish();
@@ -316,6 +319,7 @@ fn a_command_that_fails_fails_the_tap_and_acknowledges_nothing() {
                 "--from",
                 "beginning",
             ])
+            .args(["-X", "session.timeout.ms=6000"])
             .args(["--count", "3", "--summary", "json", "--exec", command])
             .limit(LONG)
             .finish()

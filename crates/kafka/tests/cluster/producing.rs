@@ -1,6 +1,7 @@
 //! Producing: partitions, fidelity, rejects, a broker that goes away.
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 use rdkafka::mocking::MockCluster;
@@ -191,7 +192,7 @@ fn records_that_cannot_be_sent_are_rejected_and_their_neighbours_are_not() {
 
 #[test]
 fn while_the_broker_is_away_the_queue_is_bounded_and_afterwards_all_arrives_in_order() {
-    let cluster = MockCluster::new(1).unwrap();
+    let cluster = ManuallyDrop::new(MockCluster::new(1).unwrap());
     cluster.create_topic("t", 1, 1).unwrap();
     let (settings, lines) = settings_for(&cluster.bootstrap_servers(), LIMIT);
     let producer = Producer::connect(&settings, "t", &options()).unwrap();
