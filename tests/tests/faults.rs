@@ -255,9 +255,9 @@ fn a_bridge_that_is_killed_at_any_point_loses_nothing() {
         drop(bridge.wait());
         bridge = start();
     }
-    let published = publisher.wait();
-    published.assert_code(0);
-    assert_eq!(counts(&published).delivered, 10_000);
+    let sent_all = publisher.wait();
+    sent_all.assert_code(0);
+    assert_eq!(counts(&sent_all).delivered, 10_000);
     let missing = |got: &[u8]| {
         let got = tally(got);
         tally(&sent)

@@ -47,7 +47,7 @@ fn read_flag(line: &str) -> Option<Flag> {
         } else if let Some(short) = word.strip_prefix('-') {
             flag.short = short.chars().next();
         } else {
-            flag.value = word.to_owned();
+            word.clone_into(&mut flag.value);
         }
     }
     Some(flag)

@@ -1,7 +1,7 @@
 //! The commands of the README, typed as they stand: each block of shell runs, with the brokers that the
 //! README says they have.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fmt::Write, fs, path::Path, time::Duration};
 
 use tapline_testkit::{Run, temp_dir, tool};
 
@@ -41,7 +41,13 @@ fn every_command_of_the_readme_works() {
     // The blocks build on each other, so they are one script; each tells where it begins.
     let mut script = String::from("set -eu\n");
     for (number, block) in blocks.iter().enumerate() {
-        script.push_str(&format!("echo \"== block {}\" >&2\n{block}", number + 1));
+        writeln!(
+            script,
+            "echo '== block {}' >&2
+{block}",
+            number + 1
+        )
+        .expect("a string takes it");
     }
     let tools = tool("dev-brokers").parent().expect("a folder").to_owned();
     let path = std::env::var("PATH").unwrap_or_default();

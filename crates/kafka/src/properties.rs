@@ -1,6 +1,6 @@
 //! Client properties from `-X property=value` and from the files that kcat and the Java client use.
 //!
-//! The names and values are librdkafka's; [`java`](crate::java) tells which of the Java client's are understood too.
+//! The names and values are librdkafka's; `java.rs` tells which of the Java client's are understood too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

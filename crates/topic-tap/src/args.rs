@@ -1,7 +1,8 @@
 //! The options of `topic-tap`; the doc comments are its manual.
 
-#![expect(
+#![allow(
     clippy::doc_markdown,
+    rustdoc::broken_intra_doc_links,
     reason = "doc comments here are the text of --help"
 )]
 
