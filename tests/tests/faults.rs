@@ -333,3 +333,22 @@ fn a_command_that_fails_fails_the_tap_and_acknowledges_nothing() {
     passed.assert_code(0);
     assert_eq!((counts(&passed).delivered, passed.lines().len()), (3, 3));
 }
+
+#[test]
+fn a_last_stage_that_goes_away_without_an_ack_ends_the_tap_and_nothing_is_committed() {
+    let brokers = DevBrokers::start_with(&["--topic", "unacked:1"]);
+    let produce = Run::tool("kafka-produce").arg(brokers.kafka_topic("unacked"));
+    produce.finish_with("1\n".repeat(50_000)).assert_code(0);
+    let script = format!(
+        "mkfifo acks; topic-tap '{}' --group g --from beginning -J --acks-from acks --summary json | head -n 1",
+        brokers.kafka_topic("unacked")
+    );
+    let folder = temp_dir();
+    let ran = Run::shell(&script)
+        .current_dir(folder.path())
+        .limit(LONG)
+        .finish();
+    ran.assert_code(0);
+    assert_eq!(ran.lines().len(), 1);
+    assert_eq!(counts(&ran).delivered, 0);
+}

@@ -14,10 +14,11 @@ use std::{
     fs::File,
     io::{self, IsTerminal},
     os::fd::AsFd,
+    path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use tapline_pipe::{
     acks::AckReader, console::Console, outcome::COULD_NOT_RUN, output::Output, stop::Stop,
@@ -27,8 +28,7 @@ use crate::{
     args::Args,
     exec::Command,
     line::Format,
-    source::Source,
-    tap::{Plan, Tap},
+    tap::{Plan, Sink, Tap},
 };
 
 fn main() -> ExitCode {
@@ -45,34 +45,9 @@ fn main() -> ExitCode {
 fn run(args: &Args, console: &Console) -> Result<u8> {
     let stop = Stop::install().context("signals")?;
     let sources = source::open(args, console, &stop)?;
-    if args.until_end && sources.iter().any(Source::is_endless) {
-        bail!("--until-end: an MQTT topic has no end; use --count or --duration");
-    }
-    let (command, output, acks) = match &args.exec {
-        Some(text) => {
-            let (command, input, acks) = Command::start(text).context("--exec")?;
-            (
-                Some(command),
-                Output::new("--exec", input, false),
-                Some(acks),
-            )
-        }
-        None => {
-            let stdout = io::stdout();
-            let acks = args.acks_from.as_deref().map(|path| {
-                AckReader::open(path).with_context(|| format!("--acks-from {}", path.display()))
-            });
-            // Not through `Stdout`, which writes line by line.
-            let file = File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?);
-            (
-                None,
-                Output::new("stdout", file, stdout.is_terminal()),
-                acks.transpose()?,
-            )
-        }
-    };
+    let sink = open_sink(args)?;
     let plan = Plan {
-        format: if args.envelope || command.is_some() {
+        format: if args.envelope || sink.command.is_some() {
             Format::Envelope
         } else {
             Format::Plain
@@ -82,5 +57,28 @@ fn run(args: &Args, console: &Console) -> Result<u8> {
         drain_timeout: args.drain_timeout,
         summary: args.summary.summary,
     };
-    Tap::new(sources, output, acks, command, plan, stop, console.clone()).run()
+    Tap::new(sources, sink, plan, stop, console.clone()).run()
+}
+
+/// Where the lines go: to the command of `--exec`, or to stdout.
+fn open_sink(args: &Args) -> Result<Sink> {
+    if let Some(text) = &args.exec {
+        let (command, input, acks) = Command::start(text).context("--exec")?;
+        return Ok(Sink {
+            output: Output::new("--exec", input, false),
+            acks: Some(acks),
+            command: Some(command),
+        });
+    }
+    let open_acks = |path: &PathBuf| {
+        AckReader::open(path).with_context(|| format!("--acks-from {}", path.display()))
+    };
+    let stdout = io::stdout();
+    // Not through `Stdout`, which writes line by line.
+    let file = File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?);
+    Ok(Sink {
+        output: Output::new("stdout", file, stdout.is_terminal()),
+        acks: args.acks_from.as_ref().map(open_acks).transpose()?,
+        command: None,
+    })
 }

@@ -137,7 +137,7 @@ fn wait_connected(session: &Session, timeout: Duration, stop: &Stop) -> Result<(
 fn on_event(console: Console, address: String) -> Arc<dyn Fn(Event) + Send + Sync> {
     Arc::new(move |event| match event {
         Event::Connected { again: false, .. } => {
-            console.verbose(format_args!("{address}: tapping"))
+            console.verbose(format_args!("{address}: tapping"));
         }
         Event::Connected {
             again: true,

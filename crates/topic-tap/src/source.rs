@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tapline_pipe::{console::Console, stop::Stop};
 
 use crate::{args::Args, kafka, line::Arrived, mqtt, pending::Mark};
@@ -57,6 +57,10 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
             )
         });
     }
+    let is_mqtt = |address: &Address| matches!(address, Address::Mqtt(_));
+    if args.until_end && addresses.iter().any(is_mqtt) {
+        bail!("--until-end: an MQTT topic has no end; use --count or --duration");
+    }
     let mut sources = Vec::new();
     for address in &addresses {
         sources.push(match address {
@@ -72,11 +76,6 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
 }
 
 impl Source {
-    /// Whether it can't come to an end by itself.
-    pub fn is_endless(&self) -> bool {
-        matches!(self, Self::Mqtt(_))
-    }
-
     /// Gives what has arrived to `take`, for one turn; waits at most `wait` for the first record.
     ///
     /// # Errors
@@ -93,7 +92,7 @@ impl Source {
     pub fn acknowledge(&mut self, mark: Mark) {
         match (self, mark) {
             (Self::Kafka(source), Mark::Kafka(topic, partition, offset)) => {
-                source.acknowledge(topic, partition, offset)
+                source.acknowledge(topic, partition, offset);
             }
             (Self::Mqtt(source), Mark::Mqtt(place)) => source.acknowledge(place),
             _ => unreachable!("marks come back to the source that made them"),

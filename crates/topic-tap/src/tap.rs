@@ -51,6 +51,16 @@ pub struct Plan {
     pub summary: SummaryFormat,
 }
 
+/// Where the lines go.
+pub struct Sink {
+    /// Takes them.
+    pub output: Output<File>,
+    /// Says what is safe; without it, what was written is.
+    pub acks: Option<AckReader>,
+    /// Reads them, with `--exec`.
+    pub command: Option<Command>,
+}
+
 /// A tap at work.
 pub struct Tap {
     sources: Vec<Source>,
@@ -93,24 +103,15 @@ impl From<OutputError> for FlushError {
 }
 
 impl Tap {
-    /// A tap of `sources` that writes to `output`. With `acks`, what comes out of them says what is safe;
-    /// `command` is the one that reads the output, with `--exec`.
-    pub fn new(
-        sources: Vec<Source>,
-        output: Output<File>,
-        acks: Option<AckReader>,
-        command: Option<Command>,
-        plan: Plan,
-        stop: Stop,
-        console: Console,
-    ) -> Self {
+    /// A tap of `sources` that writes to `sink`.
+    pub fn new(sources: Vec<Source>, sink: Sink, plan: Plan, stop: Stop, console: Console) -> Self {
         let now = Instant::now();
         Self {
             ended: vec![false; sources.len()],
             sources,
-            output,
-            acks,
-            command,
+            output: sink.output,
+            acks: sink.acks,
+            command: sink.command,
             plan,
             stop,
             pending: Pending::default(),
@@ -346,10 +347,10 @@ impl Tap {
                 return Ok(Some(status));
             }
             let all = self.pending.count_acknowledged() == self.pending.count_flushed();
-            let gone = self
-                .acks
-                .as_ref()
-                .is_none_or(|acks| acks.writers() == Writers::Gone);
+            let writers = self.acks.as_ref().map(AckReader::writers);
+            // A last stage that went away before it ever opened the FIFO will not do so now.
+            let gone =
+                writers == Some(Writers::Gone) || (!whole && writers == Some(Writers::Awaited));
             let over = is_over(&self.stop, &mut self.deadline, self.plan.drain_timeout);
             if over || (self.command.is_none() && (all || gone)) {
                 return Ok(None);

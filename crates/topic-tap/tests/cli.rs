@@ -40,6 +40,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         (&["mqtt://localhost"], "topic"),
         (&["kafka://localhost"], "topic"),
         (&["mqtt://localhost/a/#/b"], "#"),
+        (&["mqtt://localhost/t", "--until-end"], "no end"),
         (&["mqtt://localhost/t", "--count", "0"], "--count"),
         (&["mqtt://localhost/t", "--qos", "3"], "--qos"),
         (&["kafka://localhost/t", "--from", "yesterday"], "yesterday"),
