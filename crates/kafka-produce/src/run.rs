@@ -1,19 +1,18 @@
 //! A run: the contract is read, the brokers are reached, stdin is published.
 
 use std::env;
-use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use tapline_contract::args::AUTH_VARIABLE;
 use tapline_kafka::{
-    Address, ClientError, Producer, ProducerOptions, Settings, Severity, Sink, topics,
+    Address, ClientError, Producer, ProducerOptions, Settings, console_sink, topics,
 };
+use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::input::{Input, Source};
 use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::output::unbuffered;
 use tapline_pipe::publish::{self, Plan};
 use tapline_pipe::stop::Stop;
 
@@ -26,7 +25,7 @@ use crate::stamp::Stamp;
 pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let address: Address = args.address.parse()?;
     let topic = address.topic_name()?;
-    let settings = args.kafka.settings(&address, sink(console))?;
+    let settings = args.kafka.settings(&address, console_sink(console))?;
     if let Some(unchecked) = settings.properties().unchecked_tls() {
         console.warn(unchecked);
     }
@@ -34,9 +33,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let plan = Plan::open(
         &args.publish,
         &args.rejects,
-        env::var_os("PIPE_ACKS"),
-        // Not through `Stdout`, whose own buffer would hold lines back.
-        File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?),
+        env::var_os(ACKS_VARIABLE),
+        unbuffered(&stdout).context("stdout")?,
         stdout.is_terminal(),
         console,
     )
@@ -99,15 +97,4 @@ fn connect(
         );
     }
     Ok(producer)
-}
-
-/// What the client has to say, on the console.
-fn sink(console: &Console) -> Sink {
-    let console = console.clone();
-    Arc::new(move |severity, text: &str| match severity {
-        Severity::Debug => console.debug(text),
-        Severity::Info => console.verbose(text),
-        Severity::Notice => console.info(text),
-        Severity::Warning => console.warn(text),
-    })
 }

@@ -8,6 +8,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tapline_pipe::console::Console;
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,18 @@ pub enum Severity {
 
 /// Takes the messages of a client. It is called from the thread that polls the client, and must not block for long.
 pub type Sink = Arc<dyn Fn(Severity, &str) + Send + Sync>;
+
+/// A sink that says it on the console, at the level that the severity calls for.
+#[must_use]
+pub fn console_sink(console: &Console) -> Sink {
+    let console = console.clone();
+    Arc::new(move |severity, text: &str| match severity {
+        Severity::Debug => console.debug(text),
+        Severity::Info => console.verbose(text),
+        Severity::Notice => console.info(text),
+        Severity::Warning => console.warn(text),
+    })
+}
 
 /// A failed connection to a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]

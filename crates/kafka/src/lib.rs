@@ -20,7 +20,7 @@ pub use address::{Address, AddressError, Broker, DEFAULT_PORT, Topic};
 pub use args::ConnectArgs;
 pub use client::{ClientError, Settings};
 pub use consumer::{Consumer, ConsumerOptions, Event, Position};
-pub use context::{Failure, Severity, Sink};
+pub use context::{Failure, Severity, Sink, console_sink};
 pub use incoming::{Incoming, TimestampKind};
 pub use producer::{
     Delivered, FailureKind, Header, Outgoing, Producer, ProducerOptions, SendError, Settled,

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 use std::env;
-use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,9 +13,11 @@ use tapline_mqtt::{
     Address, Capacity, Event, Limits, Message, OnEvent, Qos, Reactor, Session, SessionOptions,
     Version, Will, topic,
 };
+use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::input::{Input, Source};
 use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::output::unbuffered;
 use tapline_pipe::publish::{self, Plan};
 use tapline_pipe::stop::Stop;
 use tapline_pipe::template::Template;
@@ -42,9 +42,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let plan = Plan::open(
         &args.publish,
         &args.rejects,
-        env::var_os("PIPE_ACKS"),
-        // Not through `Stdout`, whose own buffer would hold lines back.
-        File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?),
+        env::var_os(ACKS_VARIABLE),
+        unbuffered(&stdout).context("stdout")?,
         stdout.is_terminal(),
         console,
     )

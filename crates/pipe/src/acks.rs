@@ -9,6 +9,9 @@ use std::{
     path::Path,
 };
 
+/// The variable by which `topic-tap --exec` tells its command where acks go.
+pub const ACKS_VARIABLE: &str = "PIPE_ACKS";
+
 /// The sink's side.
 #[derive(Debug)]
 pub struct AckWriter<W = File> {

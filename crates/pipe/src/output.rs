@@ -1,6 +1,7 @@
 //! Standard output as a stage of a pipe needs it: whole lines, block-buffered, but never held back for long.
 
 use std::{
+    fs::File,
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
@@ -142,6 +143,16 @@ impl<W: Write> Output<W> {
             _ => OutputError::Io(self.name.clone(), error),
         }
     }
+}
+
+/// A descriptor as a writer without a buffer of its own: `Stdout` has one, which would hold lines back that
+/// an [`Output`] has flushed, or write them one by one.
+///
+/// # Errors
+///
+/// The process has no descriptors left.
+pub fn unbuffered(fd: impl AsFd) -> io::Result<File> {
+    Ok(File::from(fd.as_fd().try_clone_to_owned()?))
 }
 
 /// What to do while the reader takes nothing.

@@ -143,6 +143,23 @@ impl Template {
     }
 }
 
+/// Reads `NAME=TEMPLATE`, the value of an option that names what it fills in, such as a header. The
+/// template may hold the sign.
+///
+/// # Errors
+///
+/// A sentence for the person who typed it.
+pub fn parse_named(text: &str) -> Result<(String, Template), String> {
+    let (name, template) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| format!("'{text}' is not NAME=TEMPLATE"))?;
+    let template = template
+        .parse()
+        .map_err(|error: TemplateError| error.to_string())?;
+    Ok((name.to_owned(), template))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +205,17 @@ mod tests {
         assert_eq!(Template::field_or_template("x-{id}"), "x-{id}".parse());
         assert_eq!("x".parse::<Template>().unwrap().constant(), Some("x"));
         assert_eq!("{id}".parse::<Template>().unwrap().constant(), None);
+    }
+
+    #[test]
+    fn a_named_template_may_hold_the_sign() {
+        let (name, template) = parse_named("unit={u}=x").unwrap();
+        let mut text = String::new();
+        template.render(br#"{"u":"kPa"}"#, &mut text).unwrap();
+        assert_eq!((name.as_str(), text.as_str()), ("unit", "kPa=x"));
+        for wrong in ["", "unit", "=x", "unit={"] {
+            assert!(parse_named(wrong).is_err(), "{wrong}");
+        }
     }
 
     proptest! {

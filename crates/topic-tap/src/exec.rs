@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tapline_pipe::acks::AckReader;
+use tapline_pipe::acks::{ACKS_VARIABLE, AckReader};
 use tempfile::TempDir;
 
 /// A command that runs.
@@ -35,7 +35,7 @@ impl Command {
         let acks = AckReader::open(&path).context("the FIFO for the acks")?;
         let mut child = std::process::Command::new("sh")
             .args(["-c", text])
-            .env("PIPE_ACKS", &path)
+            .env(ACKS_VARIABLE, &path)
             .stdin(Stdio::piped())
             .spawn()
             .context("sh")?;

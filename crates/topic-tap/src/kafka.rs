@@ -3,15 +3,15 @@
 use std::{
     collections::HashMap,
     ops::ControlFlow,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use tapline_contract::args::AUTH_VARIABLE;
 use tapline_kafka::{
-    Address, AddressError, Consumer, ConsumerOptions, Event, Incoming, Position, Severity, Sink,
-    Start,
+    Address, AddressError, Consumer, ConsumerOptions, Event, Incoming, Position, Start,
+    console_sink,
 };
 use tapline_pipe::console::Console;
 
@@ -71,8 +71,8 @@ impl Source {
         };
         let registry = args
             .registry
-            .open(std::env::var("SCHEMA_REGISTRY_AUTH").ok().as_deref())?;
-        let settings = args.kafka.settings(address, sink(console))?;
+            .open(std::env::var(AUTH_VARIABLE).ok().as_deref())?;
+        let settings = args.kafka.settings(address, console_sink(console))?;
         let consumer =
             Consumer::connect(&settings, topic, &options).with_context(|| address.to_string())?;
         console.verbose(format_args!("{address}: tapping"));
@@ -171,15 +171,4 @@ fn mark(topics: &mut Vec<String>, record: &Incoming<'_>) -> Mark {
     });
     let index = u32::try_from(index).expect("fewer than four thousand million topics");
     Mark::Kafka(index, record.partition(), record.offset())
-}
-
-/// What the client has to say, on the console.
-fn sink(console: &Console) -> Sink {
-    let console = console.clone();
-    Arc::new(move |severity, text: &str| match severity {
-        Severity::Debug => console.debug(text),
-        Severity::Info => console.verbose(text),
-        Severity::Notice => console.info(text),
-        Severity::Warning => console.warn(text),
-    })
 }

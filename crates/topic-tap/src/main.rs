@@ -11,9 +11,7 @@ mod source;
 mod tap;
 
 use std::{
-    fs::File,
     io::{self, IsTerminal},
-    os::fd::AsFd,
     path::PathBuf,
     process::ExitCode,
 };
@@ -21,7 +19,11 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use tapline_pipe::{
-    acks::AckReader, console::Console, outcome::COULD_NOT_RUN, output::Output, stop::Stop,
+    acks::AckReader,
+    console::Console,
+    outcome::COULD_NOT_RUN,
+    output::{Output, unbuffered},
+    stop::Stop,
 };
 
 use crate::{
@@ -74,10 +76,9 @@ fn open_sink(args: &Args) -> Result<Sink> {
         AckReader::open(path).with_context(|| format!("--acks-from {}", path.display()))
     };
     let stdout = io::stdout();
-    // Not through `Stdout`, which writes line by line.
-    let file = File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?);
+    let unbuffered = unbuffered(&stdout).context("stdout")?;
     Ok(Sink {
-        output: Output::new("stdout", file, stdout.is_terminal()),
+        output: Output::new("stdout", unbuffered, stdout.is_terminal()),
         acks: args.acks_from.as_ref().map(open_acks).transpose()?,
         command: None,
     })
