@@ -127,6 +127,7 @@ fn a_broker_that_goes_away_for_good_is_told_and_the_signal_ends_the_tool() {
         running.wait_for_lines(1);
         drop(brokers);
         running.write("2\n");
+        running.wait_until_read();
         running.wait_for_stderr("127.0.0.1");
         running.signal(Signal::TERM);
         let ran = running.wait();
@@ -147,12 +148,10 @@ fn the_second_signal_ends_a_drain_at_once() {
     running.wait_for_lines(1);
     brokers.process().signal(Signal::STOP);
     running.write("2\n");
+    running.wait_until_read();
     // Its drain would last for thirty seconds; the message says that it has begun.
-    wait_until(LONG, "the line was read", || {
-        running.signal(Signal::INT);
-        running.wait_for_stderr("SIGINT");
-        true
-    });
+    running.signal(Signal::INT);
+    running.wait_for_stderr("SIGINT");
     running.signal(Signal::INT);
     let ran = running.wait();
     ran.assert_code(130);
@@ -351,4 +350,62 @@ fn a_last_stage_that_goes_away_without_an_ack_ends_the_tap_and_nothing_is_commit
     ran.assert_code(0);
     assert_eq!(ran.lines().len(), 1);
     assert_eq!(counts(&ran).delivered, 0);
+}
+
+#[test]
+fn a_publisher_that_is_killed_goes_on_from_its_checkpoint() {
+    let brokers = DevBrokers::start_with(&["--topic", "resumed:1"]);
+    let folder = temp_dir();
+    std::fs::write(folder.path().join("readings"), readings(10, 20_000)).expect("our own file");
+    let script = |rate: &str| {
+        Run::shell(&format!(
+            "exec kafka-produce '{}' {rate} --checkpoint place --summary json <readings",
+            brokers.kafka_topic("resumed")
+        ))
+        .current_dir(folder.path())
+        .limit(LONG)
+    };
+    let mut killed = script("--rate 5000/s").start();
+    let place = folder.path().join("place");
+    wait_until(LONG, "a place is kept", || place.exists());
+    killed.signal(Signal::KILL);
+    drop(killed.wait());
+    let second = script("").finish();
+    second.assert_code(0);
+    second.assert_stderr("goes on behind line");
+    assert!(counts(&second).read < 20_000, "{}", second.stderr);
+    let sent = std::fs::read(folder.path().join("readings")).expect("our own file");
+    let got = consumed(&brokers, "resumed", &[]);
+    let got = tally(&got);
+    for (line, count) in tally(&sent) {
+        let found = got.get(line).copied().unwrap_or_default();
+        assert!(found >= count, "lost: {}", line.escape_ascii());
+    }
+    let third = script("").finish();
+    third.assert_code(0);
+    assert_eq!(counts(&third).read, 0, "all of it is delivered");
+}
+
+#[test]
+fn what_a_sink_gives_up_is_not_acknowledged() {
+    let mut brokers = DevBrokers::start_with(&["--topic", "frozen:1"]);
+    let folder = temp_dir();
+    let mut sink = Run::tool("kafka-produce")
+        .args([&brokers.kafka_topic("frozen"), "-J", "--acks-to", "acks"])
+        .args(["--drain-timeout", "1s", "--summary", "json"])
+        .current_dir(folder.path())
+        .limit(LONG)
+        .start();
+    let acks = || std::fs::read_to_string(folder.path().join("acks")).unwrap_or_default();
+    sink.write("{\"seq\":1,\"value\":1}\n");
+    wait_until(LONG, "the first is acknowledged", || acks() == "1\n");
+    brokers.process().signal(Signal::STOP);
+    sink.write("{\"seq\":2,\"value\":2}\n");
+    sink.wait_until_read();
+    sink.signal(Signal::TERM);
+    let ran = sink.wait();
+    ran.assert_code(143);
+    assert_eq!((counts(&ran).delivered, counts(&ran).rejected), (1, 1));
+    assert_eq!(acks(), "1\n");
+    brokers.process().signal(Signal::CONT);
 }

@@ -111,6 +111,13 @@ pub struct PublishArgs {
     #[arg(long, value_name = "PATH", help_heading = "Delivery")]
     pub acks_to: Option<PathBuf>,
 
+    /// Keep in FILE how far the input is delivered, and go on from there when started again on the same input
+    ///
+    /// The file is replaced once a second and at the end. After a crash what was delivered since is delivered
+    /// again, never less. --rejects is then appended to.
+    #[arg(long, value_name = "FILE", help_heading = "Delivery")]
+    pub checkpoint: Option<PathBuf>,
+
     /// How long to go on delivering after SIGINT or SIGTERM; a second signal ends at once
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Delivery")]
     pub drain_timeout: Duration,

@@ -9,8 +9,10 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, SeekFrom, fstat, seek, tell};
 
 use crate::{
+    checkpoint::Place,
     line::{Line, LineReader},
     stop::{Signal, Stop},
 };
@@ -91,6 +93,34 @@ impl<R: Read + AsFd> Input<R> {
             lines: LineReader::new(reader, max_record),
             stop,
         }
+    }
+
+    /// Goes on where an earlier run on the same input ended. A file is placed there; of a pipe so much is read
+    /// and thrown away.
+    ///
+    /// # Errors
+    ///
+    /// The input is shorter than that, or can't be read.
+    pub fn go_on_from(&mut self, place: Place) -> io::Result<()> {
+        let Place { position, line } = place;
+        let fd = self.lines.get_ref().as_fd();
+        let is_file = FileType::from_raw_mode(fstat(fd)?.st_mode) == FileType::RegularFile;
+        let reached = if is_file {
+            let wanted = tell(fd)? + position;
+            let size = u64::try_from(fstat(fd)?.st_size).unwrap_or(0);
+            seek(fd, SeekFrom::Start(wanted))?;
+            wanted <= size
+        } else {
+            let skipped = io::copy(&mut self.lines.get_mut().take(position), &mut io::sink())?;
+            skipped == position
+        };
+        if !reached {
+            let why =
+                format!("the checkpoint is at byte {position}, where this input has ended before");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        self.lines.resume_at(line, position);
+        Ok(())
     }
 
     /// The next line; waits for it at most `timeout`.
@@ -189,5 +219,40 @@ mod tests {
         stop.request(Signal::Interrupt);
         assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
         assert_eq!(input.next(LONG).unwrap(), Next::Stopped(Signal::Interrupt));
+    }
+
+    #[test]
+    fn an_input_goes_on_behind_a_place_whether_it_is_a_file_or_a_pipe() {
+        let place = Place {
+            position: 4,
+            line: 2,
+        };
+        let stop = Stop::manual().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"a\nb\nc\n").unwrap();
+        seek(&file, SeekFrom::Start(0)).unwrap();
+        let mut from_file = Input::new(file, 100, stop.clone());
+        from_file.go_on_from(place).unwrap();
+        let (mut from_pipe, mut writer, _) = input();
+        writer.write_all(b"a\nb\nc\n").unwrap();
+        from_pipe.go_on_from(place).unwrap();
+        for next in [from_file.next(LONG).unwrap(), from_pipe.next(LONG).unwrap()] {
+            let Next::Line(Line::Record(record)) = next else {
+                panic!("a record")
+            };
+            assert_eq!(
+                (record.line, record.end, &record.bytes[..]),
+                (3, 6, &b"c"[..])
+            );
+        }
+        let far = Place {
+            position: 7,
+            line: 9,
+        };
+        let mut short = tempfile::tempfile().unwrap();
+        short.write_all(b"a\n").unwrap();
+        seek(&short, SeekFrom::Start(0)).unwrap();
+        let error = Input::new(short, 100, stop).go_on_from(far).unwrap_err();
+        assert!(error.to_string().contains("byte 7"), "{error}");
     }
 }

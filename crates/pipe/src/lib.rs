@@ -6,6 +6,7 @@
 pub mod acks;
 pub mod args;
 pub mod cell;
+pub mod checkpoint;
 pub mod console;
 pub mod envelope;
 pub mod field;

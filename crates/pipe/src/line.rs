@@ -213,6 +213,11 @@ impl<R: Read> LineReader<R> {
         self.position
     }
 
+    /// The reader beneath, which only somebody may read from who then [resumes](Self::resume_at).
+    pub(crate) fn get_mut(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
     /// The reader beneath.
     #[must_use]
     pub fn get_ref(&self) -> &R {

@@ -1,7 +1,7 @@
 //! Records that were not handled: told on stderr, or one JSON object each in a file of their own.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -142,8 +142,24 @@ impl Rejects {
     ///
     /// When the file can't be made.
     pub fn open(console: Console, path: Option<&Path>) -> io::Result<Self> {
+        Self::over(console, path, OpenOptions::new().write(true).truncate(true))
+    }
+
+    /// The same behind the rejects that the file holds already: for a run that goes on where another ended.
+    ///
+    /// # Errors
+    ///
+    /// When the file can't be opened or made.
+    pub fn append(console: Console, path: Option<&Path>) -> io::Result<Self> {
+        Self::over(console, path, OpenOptions::new().append(true))
+    }
+
+    fn over(console: Console, path: Option<&Path>, options: &mut OpenOptions) -> io::Result<Self> {
         let file = match path {
-            Some(path) => Some((path.to_owned(), BufWriter::new(File::create(path)?))),
+            Some(path) => Some((
+                path.to_owned(),
+                BufWriter::new(options.create(true).open(path)?),
+            )),
             None => None,
         };
         Ok(Self {

@@ -63,6 +63,21 @@ impl Running {
         }
     }
 
+    /// Waits until the command has taken all that was written to its stdin.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't within the limit, or stdin is closed.
+    #[track_caller]
+    pub fn wait_until_read(&mut self) {
+        self.wait_for("its stdin is read", |running| match &running.stdin {
+            Some(Input::Open(stdin)) => {
+                rustix::io::ioctl_fionread(stdin).is_ok_and(|left| left == 0)
+            }
+            _ => panic!("{}: stdin was closed already", running.name),
+        });
+    }
+
     /// Writes all of `input` in the background and closes stdin. A command that ends without
     /// reading it is none of this function's business.
     pub fn feed(&mut self, input: impl Into<Vec<u8>>) {

@@ -6,13 +6,20 @@
 
 mod run;
 
-use std::{error::Error, ffi::OsString, io::Write, time::Duration};
+use std::{
+    error::Error,
+    ffi::OsString,
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
 
 use bytes::Bytes;
 
 use crate::{
     acks::AckWriter,
     args::{PublishArgs, RejectArgs},
+    checkpoint::Checkpoint,
     console::Console,
     envelope::Envelope,
     ledger::Ticket,
@@ -111,6 +118,8 @@ pub struct Plan<W> {
     pub tee: Option<Output<W>>,
     /// Where acks go.
     pub acks: Option<AckWriter>,
+    /// Where it is kept how far the input is delivered.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 impl<W: Write> Plan<W> {
@@ -128,30 +137,26 @@ impl<W: Write> Plan<W> {
         terminal: bool,
         console: &Console,
     ) -> Result<Self, String> {
-        let acks = match args.acks_path(variable)? {
-            Some(path) => Some(
-                AckWriter::open(&path).map_err(|error| format!("{}: {error}", path.display()))?,
-            ),
-            None => None,
-        };
-        let named = |error| {
-            format!(
-                "{}: {error}",
-                rejects
-                    .rejects
-                    .as_deref()
-                    .unwrap_or("rejects".as_ref())
-                    .display()
-            )
+        let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let acks = args.acks_path(variable)?;
+        let acks = acks.map(|path| AckWriter::open(&path).map_err(|error| named(&path, error)));
+        let checkpoint = args.checkpoint.as_deref();
+        let checkpoint =
+            checkpoint.map(|path| Checkpoint::open(path).map_err(|error| named(path, error)));
+        let path = rejects.rejects.as_deref();
+        let opened = match checkpoint {
+            Some(_) => Rejects::append(console.clone(), path),
+            None => Rejects::open(console.clone(), path),
         };
         Ok(Self {
             envelope: args.envelope,
             strict: rejects.strict,
             rate: args.rate,
             drain_timeout: args.drain_timeout,
-            rejects: Rejects::open(console.clone(), rejects.rejects.as_deref()).map_err(named)?,
+            rejects: opened.map_err(|error| named(path.unwrap_or(Path::new("rejects")), error))?,
             tee: args.tee.then(|| Output::new("stdout", stdout, terminal)),
-            acks,
+            acks: acks.transpose()?,
+            checkpoint: checkpoint.transpose()?,
         })
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{Fatal, Outgoing, Plan, Publisher, SendError, Settled};
 use crate::{
+    checkpoint::Place,
     console::Console,
     envelope::Envelope,
     input::{Input, Next},
@@ -56,15 +57,14 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
         ending: Ending::Complete,
         deadline: None,
         failed: None,
+        vouching: true,
         progress: Progress {
             started,
             shown: started,
         },
     };
-    let mut result = run.read();
-    if result.is_ok() {
-        result = run.drain();
-    }
+    let result = run.go_on().and_then(|()| run.read());
+    let result = result.and_then(|()| run.drain());
     if let Err(error) = &result {
         run.give_up(&format!("not acknowledged when the run ended: {error}"));
     }
@@ -82,6 +82,8 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
 /// An entry of the ledger.
 struct Entry {
     line: u64,
+    /// Where the input goes on behind it.
+    end: u64,
     seq: Option<u64>,
     /// `None` for a line that was too long to be kept.
     bytes: Option<Bytes>,
@@ -103,10 +105,31 @@ struct Run<'a, P: Publisher, R, W> {
     deadline: Option<Instant>,
     /// What ends the run when all that was read is settled: an input or output that can't go on.
     failed: Option<Fatal>,
+    /// Whether all that was taken off the ledger is delivered or rejected for good. Once something is neither,
+    /// nothing behind it may be acknowledged or left out of a next run.
+    vouching: bool,
     progress: Progress,
 }
 
 impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
+    /// Goes on where an earlier run ended.
+    fn go_on(&mut self) -> Result<(), Fatal> {
+        match &self.plan.checkpoint {
+            Some(checkpoint) if checkpoint.start() != Place::default() => {
+                let place = checkpoint.start();
+                self.input
+                    .go_on_from(place)
+                    .map_err(|error| format!("stdin: {error}"))?;
+                let line = grouped(place.line);
+                self.console.info(format_args!(
+                    "goes on behind line {line}, as the checkpoint says"
+                ));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads until the input ends, a signal comes, or nothing more is wanted.
     fn read(&mut self) -> Result<(), Fatal> {
         let mut waiting: Option<Line> = None;
@@ -161,6 +184,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             Line::TooLong(long) => {
                 self.open(Entry {
                     line: long.line,
+                    end: long.end,
                     seq: None,
                     bytes: None,
                 });
@@ -202,6 +226,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             Err(SendError::Fatal(error)) => {
                 self.open(Entry {
                     line: record.line,
+                    end: record.end,
                     seq,
                     bytes: Some(record.bytes.clone()),
                 });
@@ -210,6 +235,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         };
         self.open(Entry {
             line: record.line,
+            end: record.end,
             seq,
             bytes: Some(record.bytes.clone()),
         });
@@ -258,7 +284,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     /// Takes the settled prefix off the ledger: counts it, tees it, rejects it, acknowledges it.
     fn take_settled(&mut self) -> Result<(), Fatal> {
-        let mut seq = None;
+        let (mut seq, mut place) = (None, None);
         while let Some((entry, result)) = self.ledger.take_settled() {
             self.held -= entry.bytes.as_ref().map_or(0, Bytes::len);
             match result {
@@ -268,22 +294,49 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                 }
                 Err(rejection) => {
                     self.summary.rejected += 1;
-                    self.plan.rejects.reject(
-                        None,
-                        entry.line,
-                        &rejection,
-                        entry.bytes.as_deref(),
-                    )?;
+                    let bytes = entry.bytes.as_deref();
+                    self.plan
+                        .rejects
+                        .reject(None, entry.line, &rejection, bytes)?;
+                    if rejection.reason == Reason::NotDelivered {
+                        self.stop_vouching(entry.line);
+                    }
                 }
             }
-            seq = entry.seq.or(seq);
+            if self.vouching {
+                seq = entry.seq.or(seq);
+                place = Some(Place {
+                    position: entry.end,
+                    line: entry.line,
+                });
+            }
         }
-        self.flush_tee(self.plan.acks.is_some());
+        self.flush_tee(self.plan.acks.is_some() || self.plan.checkpoint.is_some());
+        self.vouch(seq, place)
+    }
+
+    /// A record was neither delivered nor rejected for good. Whoever waits for acks, or wants to go on from a
+    /// checkpoint, waits in vain from here on, so the run ends.
+    fn stop_vouching(&mut self, line: u64) {
+        let asked = self.plan.acks.is_some() || self.plan.checkpoint.is_some();
+        if asked && self.vouching && self.deadline.is_none() && self.failed.is_none() {
+            let why = "was not delivered, so nothing behind it can be acknowledged";
+            self.failed = Some(format!("line {line} {why}").into());
+        }
+        self.vouching = false;
+    }
+
+    /// All up to here is dealt with: says so to whom it may concern.
+    fn vouch(&mut self, seq: Option<u64>, place: Option<Place>) -> Result<(), Fatal> {
         if let (Some(seq), Some(acks)) = (seq, &mut self.plan.acks) {
             // An ack says that the record is safe, and a reject is part of that.
             self.plan.rejects.flush()?;
             acks.settled(seq)
                 .map_err(|error| format!("acks can't be written: {error}"))?;
+        }
+        if let (Some(place), Some(checkpoint)) = (place, &mut self.plan.checkpoint) {
+            self.plan.rejects.flush()?;
+            checkpoint.reached(place)?;
         }
         Ok(())
     }
@@ -316,6 +369,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.plan.tee = None;
         // What was not written is not handled, so it is not acknowledged.
         self.plan.acks = None;
+        self.plan.checkpoint = None;
     }
 
     fn is_unheard(&self) -> bool {
@@ -362,12 +416,13 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             |line| Ok(Next::Line(line)),
         );
         while let Next::Line(line) = next? {
-            let (line, bytes) = match line {
-                Line::Record(record) => (record.line, Some(record.bytes)),
-                Line::TooLong(long) => (long.line, None),
+            let (line, end, bytes) = match line {
+                Line::Record(record) => (record.line, record.end, Some(record.bytes)),
+                Line::TooLong(long) => (long.line, long.end, None),
             };
             self.open(Entry {
                 line,
+                end,
                 seq: None,
                 bytes,
             });
@@ -406,7 +461,10 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.console.wipe_progress();
         self.flush_tee(true);
         self.plan.rejects.finish()?;
-        Ok(())
+        match &mut self.plan.checkpoint {
+            Some(checkpoint) => Ok(checkpoint.keep()?),
+            None => Ok(()),
+        }
     }
 }
 

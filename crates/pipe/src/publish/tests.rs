@@ -11,6 +11,7 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::{
     acks::AckWriter,
+    checkpoint::Checkpoint,
     console::{Captured, Level},
     ledger::Ticket,
     reject::Rejects,
@@ -24,6 +25,8 @@ enum Answer {
     Refuse,
     Reject,
     FullOnce,
+    /// Is given up after a while.
+    TimeOut,
     /// Never settles.
     Keep,
     Fatal,
@@ -50,7 +53,7 @@ impl Publisher for Scripted {
             Answer::FullOnce => return Err(SendError::Full),
             Answer::Reject => return Err(Rejection::new(Reason::MissingField, "none").into()),
             Answer::Fatal => return Err(SendError::Fatal("the client is broken".into())),
-            Answer::Deliver | Answer::Refuse | Answer::Keep => {}
+            Answer::Deliver | Answer::Refuse | Answer::TimeOut | Answer::Keep => {}
         }
         self.in_flight.push((ticket, answer));
         self.sent
@@ -73,6 +76,9 @@ impl Publisher for Scripted {
                 Answer::Refuse => {
                     settled.push((*ticket, Err(Rejection::new(Reason::Refused, "no"))));
                 }
+                Answer::TimeOut => {
+                    settled.push((*ticket, Err(Rejection::new(Reason::NotDelivered, "late"))));
+                }
                 _ => return true,
             }
             false
@@ -92,6 +98,8 @@ struct Ran {
     messages: String,
     rejects: String,
     acks: String,
+    /// The line of the checkpoint; 0 if none was reached.
+    checkpoint: u64,
 }
 
 fn publish(
@@ -114,6 +122,7 @@ fn publish(
         rejects: Rejects::open(console.clone(), Some(&file("rejects"))).unwrap(),
         tee: Some(Output::new("stdout", tee.clone(), false)),
         acks: Some(AckWriter::open(&file("acks")).unwrap()),
+        checkpoint: Some(Checkpoint::open(&file("checkpoint")).unwrap()),
     };
     change(&mut plan);
     let (summary, ending) = run(client, &mut input, plan, &console);
@@ -125,6 +134,7 @@ fn publish(
         messages: messages.text(),
         rejects: read("rejects"),
         acks: read("acks"),
+        checkpoint: Checkpoint::open(&file("checkpoint")).unwrap().start().line,
     }
 }
 
@@ -204,7 +214,7 @@ fn envelopes_give_their_value_and_their_seq_is_acknowledged() {
     assert_eq!(client.sent, ["1.10", ""]);
     assert_eq!((ran.summary.delivered, ran.summary.rejected), (2, 1));
     assert!(ran.rejects.contains("bad-envelope"), "{}", ran.rejects);
-    assert_eq!(ran.acks.lines().last(), Some("9"));
+    assert_eq!((ran.acks.lines().last(), ran.checkpoint), (Some("9"), 3));
 }
 
 #[test]
@@ -222,6 +232,8 @@ fn nothing_behind_an_open_record_is_acknowledged() {
         Ok(Ending::Signal(crate::stop::Signal::Terminate))
     );
     assert!(client.abandoned);
+    // The second was given up, the third is delivered: neither may be taken for safe.
+    assert_eq!((ran.acks.lines().last(), ran.checkpoint), (Some("1"), 1));
     assert_eq!(
         (ran.summary.delivered, ran.summary.rejected),
         (2, 1),
@@ -271,6 +283,37 @@ fn a_client_that_breaks_leaves_every_record_accounted_for() {
 }
 
 #[test]
+fn a_record_that_is_given_up_ends_a_run_that_must_vouch_for_it() {
+    let input = b"{\"seq\":1,\"value\":1}\n{\"seq\":2,\"value\":2}\n{\"seq\":3,\"value\":3}\n";
+    let answers = [Answer::Deliver, Answer::TimeOut, Answer::Deliver];
+    let ran = publish(
+        &mut script(&answers),
+        input,
+        Stop::manual().unwrap(),
+        |plan| {
+            plan.envelope = true;
+        },
+    );
+    assert!(
+        ran.ending
+            .unwrap_err()
+            .starts_with("line 2 was not delivered")
+    );
+    assert_eq!((ran.acks.lines().last(), ran.checkpoint), (Some("1"), 1));
+    assert_eq!((ran.summary.delivered, ran.summary.rejected), (2, 1));
+    let ran = publish(
+        &mut script(&answers),
+        input,
+        Stop::manual().unwrap(),
+        |plan| {
+            plan.acks = None;
+            plan.checkpoint = None;
+        },
+    );
+    assert_eq!(ran.ending, Ok(Ending::Complete));
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_run_quietly() {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -291,6 +334,7 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
         rejects: Rejects::open(console.clone(), None).unwrap(),
         tee: Some(Output::new("stdout", writer, false)),
         acks: None,
+        checkpoint: None,
     };
     let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
     assert_eq!(ending.unwrap(), Ending::ReaderGone);
