@@ -168,7 +168,7 @@ fn a_directory_as_stdin_and_a_full_disk_as_stdout_are_told() {
     for (tool, address) in addresses(&brokers, "odd") {
         let ran = Run::shell(&format!("{tool} '{address}' </")).finish();
         ran.assert_code(2);
-        ran.assert_stderr("directory");
+        ran.assert_stderr("stdin: Is a directory");
         let ran = Run::tool(tool)
             .args([&address, "--tee"])
             .stdout_to(full())

@@ -153,8 +153,16 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                     };
                 }
                 let wait = if self.ledger.is_empty() { IDLE } else { nap };
-                self.input
-                    .next(self.due_in().map_or(wait, |due| due.min(wait)))?
+                match self
+                    .input
+                    .next(self.due_in().map_or(wait, |due| due.min(wait)))
+                {
+                    Ok(next) => next,
+                    Err(error) => {
+                        self.failed = Some(format!("stdin: {error}").into());
+                        return Ok(());
+                    }
+                }
             };
             match next {
                 Next::Line(line) => {

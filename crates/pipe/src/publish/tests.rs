@@ -3,7 +3,8 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{Write as _, pipe},
+    io::{self, Write as _, pipe},
+    os::fd::BorrowedFd,
 };
 
 use proptest::{collection::vec, prelude::*};
@@ -341,6 +342,45 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
     assert!(summary.read < 100_000, "{summary:?}");
     assert_eq!(summary.read, summary.delivered);
     assert_eq!(messages.text(), "");
+}
+
+/// Gives two lines, then an error.
+struct Breaks(File, bool);
+
+impl Read for Breaks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if std::mem::replace(&mut self.1, true) {
+            return Err(io::Error::other("the disk is gone"));
+        }
+        into[..4].copy_from_slice(b"a\nb\n");
+        Ok(4)
+    }
+}
+
+impl AsFd for Breaks {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[test]
+fn an_input_that_breaks_ends_the_run_after_what_was_read_is_delivered() {
+    let breaks = Breaks(tempfile::tempfile().unwrap(), false);
+    let mut input = Input::new(breaks, 100, Stop::manual().unwrap());
+    let console = Console::new("t", Level::Normal, Captured::default(), false);
+    let plan = Plan::<Captured> {
+        envelope: false,
+        strict: false,
+        rate: None,
+        drain_timeout: Duration::ZERO,
+        rejects: Rejects::open(console.clone(), None).unwrap(),
+        tee: None,
+        acks: None,
+        checkpoint: None,
+    };
+    let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
+    assert_eq!(ending.unwrap_err().to_string(), "stdin: the disk is gone");
+    assert_eq!((summary.read, summary.delivered), (2, 2));
 }
 
 proptest! {
