@@ -204,13 +204,12 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                 return Ok(None);
             }
         };
-        if let Some(pace) = &mut self.pace {
-            let now = Instant::now();
+        let now = self.pace.as_ref().map(|_| Instant::now());
+        if let (Some(pace), Some(now)) = (&self.pace, now) {
             let wait = pace.wait(now);
             if !wait.is_zero() {
                 return Ok(Some(wait.min(NAP)));
             }
-            pace.passed(now);
         }
         let mut outgoing = Outgoing {
             line: record.line,
@@ -229,6 +228,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         };
         let rejection = match sent {
             Ok(()) => None,
+            // The slot isn't taken: the record goes as soon as there is room for it.
             Err(SendError::Full) => return Ok(Some(NAP)),
             Err(SendError::Reject(rejection)) => Some(rejection),
             Err(SendError::Fatal(error)) => {
@@ -241,6 +241,9 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                 return Err(error);
             }
         };
+        if let (Some(pace), Some(now)) = (&mut self.pace, now) {
+            pace.passed(now);
+        }
         self.open(Entry {
             line: record.line,
             end: record.end,

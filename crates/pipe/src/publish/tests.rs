@@ -43,6 +43,8 @@ struct Scripted {
     backwards: bool,
     /// Ask for a stop when so many were sent.
     stop_after: Option<(usize, Stop)>,
+    /// Ask for a stop when it was polled so often.
+    stop_after_polls: Option<(usize, Stop)>,
 }
 
 impl Publisher for Scripted {
@@ -68,6 +70,12 @@ impl Publisher for Scripted {
     }
 
     fn poll(&mut self, _: Duration, settled: &mut Vec<Settled<()>>) -> Result<(), Fatal> {
+        if let Some((left, stop)) = &mut self.stop_after_polls {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                stop.request(crate::stop::Signal::Terminate);
+            }
+        }
         if self.backwards {
             self.in_flight.reverse();
         }
@@ -185,6 +193,19 @@ fn the_tee_has_what_was_delivered_in_the_order_of_the_input() {
         "{}",
         ran.rejects
     );
+}
+
+#[test]
+fn a_full_client_costs_a_paced_record_no_slot() {
+    let mut client = script(&[Answer::FullOnce, Answer::FullOnce]);
+    let stop = Stop::manual().unwrap();
+    client.stop_after_polls = Some((1000, stop.clone()));
+    // The next slot would be in an hour.
+    let ran = publish(&mut client, b"a\n", stop, |plan| {
+        plan.rate = Some(1.0 / 3600.0);
+    });
+    assert_eq!(ran.ending, Ok(Ending::Complete));
+    assert_eq!(ran.tee, "a\n");
 }
 
 #[test]
