@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// The place of a field in a JSON record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -109,20 +111,30 @@ impl Field {
     /// [`FieldError`]: not JSON, no such field, or not a scalar; JSON's null is not a scalar here, since it
     /// has no text.
     pub fn scalar<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, FieldError> {
-        let raw = self
-            .raw(record)?
-            .ok_or_else(|| FieldError::Missing(self.clone()))?;
-        let kind = match raw.get().as_bytes()[0] {
+        let raw = match self.member(record) {
+            Some(found) => found,
+            None => self.raw(record)?.map(RawValue::get),
+        };
+        let raw = raw.ok_or_else(|| FieldError::Missing(self.clone()))?;
+        let kind = match raw.as_bytes()[0] {
             b'"' => return text_of(raw).map_err(|error| not_json(&error)),
             b'{' => "an object",
             b'[' => "an array",
             b'n' => "null",
-            _ => return Ok(Cow::Borrowed(raw.get())),
+            _ => return Ok(Cow::Borrowed(raw)),
         };
         Err(FieldError::NotScalar {
             field: self.clone(),
             kind,
         })
+    }
+
+    /// The way of almost all records and fields, without serde: a member of an object.
+    fn member<'a>(&self, record: &'a [u8]) -> Option<Option<&'a str>> {
+        let [name] = self.path.as_slice() else {
+            return None;
+        };
+        json::member(std::str::from_utf8(record).ok()?, name)
     }
 
     /// The JSON text at this place, whatever it is.
@@ -139,10 +151,14 @@ impl Field {
     }
 }
 
-fn text_of(raw: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
+fn text_of(raw: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text>(raw.get()).map(|text| text.0)
+    let contents = &raw[1..raw.len() - 1];
+    if !contents.contains('\\') {
+        return Ok(Cow::Borrowed(contents));
+    }
+    serde_json::from_str::<Text>(raw).map(|text| text.0)
 }
 
 /// `serde_json` says "… at line 1 column 7"; a record is one line, so only the column tells something.

@@ -11,6 +11,7 @@ pub mod console;
 pub mod envelope;
 pub mod field;
 pub mod input;
+pub mod json;
 pub mod ledger;
 pub mod line;
 pub mod outcome;

@@ -1,9 +1,8 @@
 //! The tape's parser: RFC 8259, less what it leaves to `serde_json` (see the parent module).
 
-use super::Entry;
+use tapline_pipe::json::{Lexer, MAX_DEPTH, Quoted};
 
-/// `serde_json` stops at 128; what nests deeper than this is its to judge.
-const MAX_DEPTH: u32 = 64;
+use super::Entry;
 
 /// Appends the entries of `text`. `None`: not ours to decide.
 pub(super) fn parse(
@@ -15,64 +14,37 @@ pub(super) fn parse(
     u32::try_from(text.len()).ok()?;
     let mut parser = Parser {
         text,
-        bytes: text.as_bytes(),
-        at: 0,
+        lexer: Lexer::new(text),
         entries,
         names,
     };
-    parser.skip_space();
+    parser.lexer.skip_space();
     parser.value(0)?;
-    parser.skip_space();
-    (parser.at == text.len()).then_some(())
+    parser.lexer.skip_space();
+    (parser.lexer.at() == text.len()).then_some(())
 }
 
 struct Parser<'a> {
     text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+    lexer: Lexer<'a>,
     entries: &'a mut Vec<Entry>,
     names: &'a mut Vec<(u32, u32)>,
 }
 
 impl Parser<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    fn expect(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    fn word(&mut self, word: &[u8], entry: Entry) -> Option<()> {
-        self.bytes[self.at..].starts_with(word).then(|| {
-            self.at += word.len();
-            self.entries.push(entry);
-        })
-    }
-
     fn value(&mut self, depth: u32) -> Option<()> {
-        match self.peek()? {
+        match self.lexer.peek()? {
             b'"' => {
-                let (start, end, escaped) = self.string()?;
-                self.entries.push(Entry::String {
-                    start,
-                    end,
-                    escaped,
-                });
+                let quoted = self.lexer.string()?;
+                self.entries.push(string(quoted));
                 Some(())
             }
             b'-' | b'0'..=b'9' => self.number(),
             b'{' => self.object(depth),
             b'[' => self.array(depth),
-            b't' => self.word(b"true", Entry::Bool(true)),
-            b'f' => self.word(b"false", Entry::Bool(false)),
-            b'n' => self.word(b"null", Entry::Null),
+            b't' => self.word("true", Entry::Bool(true)),
+            b'f' => self.word("false", Entry::Bool(false)),
+            b'n' => self.word("null", Entry::Null),
             _ => None,
         }
     }
@@ -80,17 +52,17 @@ impl Parser<'_> {
     fn array(&mut self, depth: u32) -> Option<()> {
         let opened = self.open(depth)?;
         let mut len = 0;
-        if self.peek()? == b']' {
-            self.at += 1;
+        if self.lexer.peek()? == b']' {
+            self.lexer.advance();
         } else {
             loop {
-                self.skip_space();
+                self.lexer.skip_space();
                 self.value(depth + 1)?;
                 len += 1;
-                self.skip_space();
-                match self.peek()? {
-                    b',' => self.at += 1,
-                    b']' => break self.at += 1,
+                self.lexer.skip_space();
+                match self.lexer.peek()? {
+                    b',' => self.lexer.advance(),
+                    b']' => break self.lexer.advance(),
                     _ => return None,
                 }
             }
@@ -104,26 +76,26 @@ impl Parser<'_> {
         let opened = self.open(depth)?;
         let first_name = self.names.len();
         let mut len = 0;
-        if self.peek()? == b'}' {
-            self.at += 1;
+        if self.lexer.peek()? == b'}' {
+            self.lexer.advance();
         } else {
             loop {
-                self.skip_space();
+                self.lexer.skip_space();
                 self.name()?;
-                self.skip_space();
-                self.expect(b':')?;
-                self.skip_space();
+                self.lexer.skip_space();
+                self.lexer.expect(b':')?;
+                self.lexer.skip_space();
                 self.value(depth + 1)?;
                 len += 1;
-                self.skip_space();
-                match self.peek()? {
-                    b',' => self.at += 1,
-                    b'}' => break self.at += 1,
+                self.lexer.skip_space();
+                match self.lexer.peek()? {
+                    b',' => self.lexer.advance(),
+                    b'}' => break self.lexer.advance(),
                     _ => return None,
                 }
             }
         }
-        if repeats(self.bytes, &mut self.names[first_name..]) {
+        if repeats(self.text.as_bytes(), &mut self.names[first_name..]) {
             return None;
         }
         self.names.truncate(first_name);
@@ -137,93 +109,55 @@ impl Parser<'_> {
         if depth >= MAX_DEPTH {
             return None;
         }
-        self.at += 1;
+        self.lexer.advance();
         self.entries.push(Entry::Null);
-        self.skip_space();
+        self.lexer.skip_space();
         Some(self.entries.len() - 1)
     }
 
     fn name(&mut self) -> Option<()> {
-        if self.peek()? != b'"' {
+        if self.lexer.peek()? != b'"' {
             return None;
         }
-        let (start, end, escaped) = self.string()?;
-        if escaped {
+        let quoted = self.lexer.string()?;
+        if quoted.escaped {
             return None;
         }
-        self.names.push((start, end));
-        self.entries.push(Entry::String {
-            start,
-            end,
-            escaped,
-        });
+        self.names.push((offset(quoted.start), offset(quoted.end)));
+        self.entries.push(string(quoted));
         Some(())
     }
 
-    /// Reads a string at its opening quote: where its contents begin and end, and whether any of
-    /// it is escaped.
-    fn string(&mut self) -> Option<(u32, u32, bool)> {
-        self.at += 1;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            match self.peek()? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                0..=0x1f => return None,
-                _ => self.at += 1,
-            }
-        }
-        let end = self.at;
-        self.at += 1;
-        Some((offset(start), offset(end), escaped))
-    }
-
-    fn escape(&mut self) -> Option<()> {
-        match self.bytes.get(self.at + 1)? {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => {
-                let digits = self.text.get(self.at + 2..self.at + 6)?;
-                if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                    return None;
-                }
-                let unit = u16::from_str_radix(digits, 16).ok()?;
-                // Surrogates must come in pairs: left to serde_json.
-                if (0xd800..=0xdfff).contains(&unit) {
-                    return None;
-                }
-                self.at += 6;
-            }
-            _ => return None,
-        }
+    fn word(&mut self, word: &str, entry: Entry) -> Option<()> {
+        self.lexer.word(word)?;
+        self.entries.push(entry);
         Some(())
     }
 
     fn number(&mut self) -> Option<()> {
-        let start = self.at;
-        let negative = self.peek()? == b'-';
-        self.at += usize::from(negative);
-        let first_digit = self.at;
+        let start = self.lexer.at();
+        let negative = self.lexer.peek()? == b'-';
+        if negative {
+            self.lexer.advance();
+        }
+        let leading = self.lexer.peek()?;
         let mut digits = 0_u64;
-        let integer = self.digits(&mut digits)?;
-        if integer > 1 && self.bytes[first_digit] == b'0' {
+        let integer = self.lexer.digits(&mut digits)?;
+        if integer > 1 && leading == b'0' {
             return None;
         }
         let mut fraction = 0;
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            fraction = self.digits(&mut digits)?;
+        if self.lexer.peek() == Some(b'.') {
+            self.lexer.advance();
+            fraction = self.lexer.digits(&mut digits)?;
         }
-        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
+        let exponent = matches!(self.lexer.peek(), Some(b'e' | b'E'));
         if exponent {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
+            self.lexer.advance();
+            if let Some(b'+' | b'-') = self.lexer.peek() {
+                self.lexer.advance();
             }
-            self.digits(&mut 0)?;
+            self.lexer.digits(&mut 0)?;
         }
         // 19 digits always fit into 64 bits.
         let fits = integer + fraction <= 19;
@@ -235,7 +169,7 @@ impl Parser<'_> {
         } else if fits && !exponent && digits < 1 << 53 {
             Entry::Float(decimal(digits, fraction, negative))
         } else {
-            let float: f64 = self.text[start..self.at].parse().ok()?;
+            let float: f64 = self.text[start..self.lexer.at()].parse().ok()?;
             if !float.is_finite() {
                 return None;
             }
@@ -244,15 +178,13 @@ impl Parser<'_> {
         self.entries.push(entry);
         Some(())
     }
+}
 
-    /// Reads one digit or more into `value` (wrapping when there are too many); how many there were.
-    fn digits(&mut self, value: &mut u64) -> Option<usize> {
-        let start = self.at;
-        while let Some(digit @ b'0'..=b'9') = self.peek() {
-            *value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            self.at += 1;
-        }
-        (self.at > start).then(|| self.at - start)
+fn string(quoted: Quoted) -> Entry {
+    Entry::String {
+        start: offset(quoted.start),
+        end: offset(quoted.end),
+        escaped: quoted.escaped,
     }
 }
 
