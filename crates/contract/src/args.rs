@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use crate::registry::{Credentials, Registry, RegistryError, Settings};
 
-/// The variable that holds `user:password`; the tools read it, for no argument may hold a secret.
+/// The variable that holds `user:password`: no argument may hold a secret.
 pub const AUTH_VARIABLE: &str = "SCHEMA_REGISTRY_AUTH";
+
+/// The variable that holds a bearer token.
+pub const TOKEN_VARIABLE: &str = "SCHEMA_REGISTRY_TOKEN";
 
 /// The longest that a call to the registry may take, all its attempts together.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +27,8 @@ pub struct RegistryArgs {
     ///
     /// Several, separated by commas or repeated, are replicas of one and tried in turn; a call may take 10 s
     /// with all its attempts. User and password are no part of it: they belong into the variable
-    /// SCHEMA_REGISTRY_AUTH (user:password) or into --registry-auth-file.
+    /// SCHEMA_REGISTRY_AUTH (user:password) or into --registry-auth-file, a token into SCHEMA_REGISTRY_TOKEN
+    /// or into --registry-token-file.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub registry: Vec<String>,
 
@@ -35,15 +39,40 @@ pub struct RegistryArgs {
     /// File with the registry's user:password [default: the variable SCHEMA_REGISTRY_AUTH]
     #[arg(long, value_name = "FILE", requires = "registry")]
     pub registry_auth_file: Option<PathBuf>,
+
+    /// File with a bearer token for the registry [default: the variable SCHEMA_REGISTRY_TOKEN]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "registry",
+        conflicts_with = "registry_auth_file"
+    )]
+    pub registry_token_file: Option<PathBuf>,
+
+    /// Certificate that the registry knows this client by (mutual TLS), with those above it, as a PEM file
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "registry",
+        requires = "registry_key_file"
+    )]
+    pub registry_cert_file: Option<PathBuf>,
+
+    /// Private key of the certificate, as a PEM file
+    #[arg(long, value_name = "FILE", requires = "registry_cert_file")]
+    pub registry_key_file: Option<PathBuf>,
 }
 
 impl RegistryArgs {
-    /// The registry that was asked for; nothing is sent yet. `auth` is the variable
-    /// [`AUTH_VARIABLE`], which a file given by option goes before.
+    /// The registry that was asked for; nothing is sent yet. `variable` gives the values of
+    /// [`AUTH_VARIABLE`] and [`TOKEN_VARIABLE`], which a file given by option goes before.
     ///
     /// # Errors
     /// When an address, the file of authorities or the credentials can't be used.
-    pub fn open(&self, auth: Option<&str>) -> Result<Option<Registry>, RegistryError> {
+    pub fn open(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Registry>, RegistryError> {
         if self.registry.is_empty() {
             return Ok(None);
         }
@@ -53,21 +82,41 @@ impl RegistryArgs {
             .iter()
             .map(|address| address.trim().parse())
             .collect::<Result<_, _>>()?;
-        let credentials = match (&self.registry_auth_file, auth) {
-            (Some(path), _) => Some(Credentials::from_file(path)?),
-            (None, Some(auth)) if !auth.is_empty() => {
-                Some(Credentials::new(auth).map_err(|error| {
-                    RegistryError::Settings(format!("{AUTH_VARIABLE}: {error}"))
-                })?)
-            }
-            (None, _) => None,
-        };
         Registry::new(Settings {
             addresses,
-            credentials,
+            credentials: self.credentials(variable)?,
             ca_file: self.registry_ca_file.clone(),
+            client_files: self
+                .registry_cert_file
+                .clone()
+                .zip(self.registry_key_file.clone()),
             timeout: TIMEOUT,
         })
         .map(Some)
+    }
+
+    fn credentials(
+        &self,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Credentials>, RegistryError> {
+        if let Some(path) = &self.registry_auth_file {
+            return Credentials::from_file(path, Credentials::new).map(Some);
+        }
+        if let Some(path) = &self.registry_token_file {
+            return Credentials::from_file(path, Credentials::bearer).map(Some);
+        }
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        let (name, read) = match (set(AUTH_VARIABLE), set(TOKEN_VARIABLE)) {
+            (None, None) => return Ok(None),
+            (Some(auth), None) => (AUTH_VARIABLE, Credentials::new(&auth)),
+            (None, Some(token)) => (TOKEN_VARIABLE, Credentials::bearer(&token)),
+            (Some(_), Some(_)) => {
+                return Err(RegistryError::Settings(format!(
+                    "{AUTH_VARIABLE} and {TOKEN_VARIABLE} are both set: one of them must go"
+                )));
+            }
+        };
+        read.map(Some)
+            .map_err(|error| RegistryError::Settings(format!("{name}: {error}")))
     }
 }

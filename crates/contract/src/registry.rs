@@ -9,10 +9,11 @@ mod http;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use self::address::{Address, Credentials};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// PEM file of the authorities to trust in place of Mozilla's.
     pub ca_file: Option<PathBuf>,
+    /// PEM files of this client's certificate and its private key, for mutual TLS.
+    pub client_files: Option<(PathBuf, PathBuf)>,
     /// The longest that a call may take, all its attempts together.
     pub timeout: Duration,
 }
@@ -48,7 +51,7 @@ pub struct Registry {
 struct Cache {
     /// By path of the request.
     schemas: HashMap<String, Arc<StoredSchema>>,
-    /// By subject and schema.
+    /// By subject and body of the request.
     ids: HashMap<(String, String), Registered>,
     /// By path of the request: when the registry said that it doesn't know it.
     unknown: HashMap<String, (Instant, RegistryError)>,
@@ -77,6 +80,22 @@ impl fmt::Display for Version {
         match self {
             Version::Latest => f.write_str("latest"),
             Version::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" => Ok(Version::Latest),
+            _ => text
+                .parse()
+                .ok()
+                .filter(|number| *number > 0)
+                .map(Version::Number)
+                .ok_or_else(|| format!("'{text}' is not a version: a number from 1, or latest")),
         }
     }
 }
@@ -138,7 +157,7 @@ pub struct StoredSchema {
 }
 
 /// A schema's reference to another.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Reference {
     /// As the `$ref` has it.
     pub name: String,
@@ -146,6 +165,18 @@ pub struct Reference {
     pub subject: String,
     /// The other's version.
     pub version: u32,
+}
+
+/// A JSON Schema to look up or register.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// The schemas that it refers to.
+    pub references: &'a [Reference],
+    /// Compare and keep it in the registry's normal form, in which the order of members and the white
+    /// space don't matter. The same on looking up and on registering, or one won't find the other's.
+    pub normalize: bool,
 }
 
 /// Why a registry can't be used, or what it answered. Messages name the address and what was
@@ -235,8 +266,16 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NotFound`] if the subject or, under it, the schema is not registered.
-    pub fn look_up(&self, subject: &str, schema: &str) -> Result<Registered, RegistryError> {
-        let path = format!("/subjects/{}?normalize=true", segment(subject));
+    pub fn look_up(
+        &self,
+        subject: &str,
+        schema: Definition<'_>,
+    ) -> Result<Registered, RegistryError> {
+        let path = format!(
+            "/subjects/{}?normalize={}",
+            segment(subject),
+            schema.normalize
+        );
         self.post_schema(path, subject, schema, "looking up the schema under")
     }
 
@@ -244,8 +283,16 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::Incompatible`] if the subject's versions forbid it.
-    pub fn register(&self, subject: &str, schema: &str) -> Result<Registered, RegistryError> {
-        let path = format!("/subjects/{}/versions?normalize=true", segment(subject));
+    pub fn register(
+        &self,
+        subject: &str,
+        schema: Definition<'_>,
+    ) -> Result<Registered, RegistryError> {
+        let path = format!(
+            "/subjects/{}/versions?normalize={}",
+            segment(subject),
+            schema.normalize
+        );
         self.post_schema(path, subject, schema, "registering the schema under")
     }
 
@@ -253,16 +300,21 @@ impl Registry {
         &self,
         path: String,
         subject: &str,
-        schema: &str,
+        schema: Definition<'_>,
         doing: &str,
     ) -> Result<Registered, RegistryError> {
-        let key = (subject.to_owned(), schema.to_owned());
+        let mut body = json!({"schemaType": "JSON", "schema": schema.text});
+        if !schema.references.is_empty() {
+            body["references"] = json!(schema.references);
+        }
+        let body = body.to_string();
+        let key = (subject.to_owned(), body.clone());
         if let Some(registered) = self.cache().ids.get(&key) {
             return Ok(*registered);
         }
         let registered: Registered = self.http.call(&Request {
             path,
-            body: Some(json!({"schemaType": "JSON", "schema": schema}).to_string()),
+            body: Some(body),
             asked: format!("{doing} subject {subject:?}"),
         })?;
         self.cache().ids.insert(key, registered);
@@ -336,6 +388,29 @@ impl Registry {
             body: None,
             asked: format!("version {version} of subject {subject:?}"),
         })
+    }
+
+    /// The schemas that these references lead to, and those that they refer to in turn, each by the name
+    /// that its `$ref` has.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] if a reference leads nowhere.
+    pub fn resolve(
+        &self,
+        references: &[Reference],
+    ) -> Result<Vec<(String, String)>, RegistryError> {
+        let mut found: Vec<(String, String)> = Vec::new();
+        let mut left = references.to_vec();
+        while let Some(reference) = left.pop() {
+            if found.iter().any(|(name, _)| *name == reference.name) {
+                continue;
+            }
+            let version = Version::Number(reference.version);
+            let schema = self.version(&reference.subject, version)?;
+            left.extend(schema.references);
+            found.push((reference.name, schema.text));
+        }
+        Ok(found)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

@@ -1,13 +1,17 @@
 //! Loads a JSON Schema from a file or text, and says precisely why it can't be one.
 
+mod references;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use jsonschema::{ReferencingError, Retrieve, Uri, ValidationError};
+use jsonschema::{ReferencingError, ValidationError};
 use serde_json::Value;
+
+use self::references::{Others, find_reference};
 
 use crate::excerpt::excerpt;
 use crate::tape::TapeJson;
@@ -84,13 +88,14 @@ fn place(pointer: &str) -> String {
 }
 
 impl Schema {
-    /// Loads a schema from a file of at most 64 MiB.
+    /// Loads a schema from a file of at most 64 MiB. `references` are the schemas that it refers to, each by the
+    /// name that its `$ref` has and its text.
     ///
     /// # Errors
     /// When the file can't be read or isn't a JSON Schema. A JSON object without a single keyword
     /// of JSON Schema is refused: by the standard it would accept everything, in practice a record
     /// was given in place of its schema.
-    pub fn from_file(path: &Path) -> Result<Schema, SchemaError> {
+    pub fn from_file(path: &Path, references: &[(String, String)]) -> Result<Schema, SchemaError> {
         let name = path.display().to_string();
         let read = || -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
@@ -110,7 +115,7 @@ impl Schema {
             schema: name.clone(),
             error: NotJson::of(error.as_bytes()),
         })?;
-        let schema = Schema::from_text(name, text)?;
+        let schema = Schema::from_text(name, text, references)?;
         if let Value::Object(members) = &schema.document
             && !members.is_empty()
             && !members.keys().any(|name| is_keyword(name))
@@ -128,15 +133,18 @@ impl Schema {
         Ok(schema)
     }
 
-    /// Loads a schema from its text; `source` names it in messages (a path, a subject and version).
+    /// Loads a schema from its text; `source` names it in messages (a path, a subject and version), and
+    /// `references` are as for [`Schema::from_file`].
     ///
     /// # Errors
-    /// When the text isn't a JSON Schema.
+    /// When a text isn't a JSON Schema.
     pub fn from_text(
         source: impl Into<String>,
         text: impl Into<String>,
+        references: &[(String, String)],
     ) -> Result<Schema, SchemaError> {
         let (source, text) = (source.into(), text.into());
+        let others = Others::read(&source, references)?;
         let document: Value = match serde_json::from_str(&text) {
             Ok(document) => document,
             Err(_) => {
@@ -147,11 +155,11 @@ impl Schema {
             }
         };
         let full = jsonschema::options()
-            .with_retriever(Nothing)
+            .with_retriever(others.clone())
             .build(&document);
         let full = full.map_err(|error| refusal(&source, &document, &error))?;
         let fast = jsonschema::options_for::<TapeJson>()
-            .with_retriever(Nothing)
+            .with_retriever(others)
             .build(&document);
         let fast = fast.map_err(|error| refusal(&source, &document, &error))?;
         Ok(Schema {
@@ -191,15 +199,6 @@ impl Schema {
     #[must_use]
     pub fn validator(&self) -> Validator {
         Validator::new(Arc::clone(&self.fast), Arc::clone(&self.full))
-    }
-}
-
-/// Answers every reference that leads out of the schema.
-struct Nothing;
-
-impl Retrieve for Nothing {
-    fn retrieve(&self, _: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err("not in the schema".into())
     }
 }
 
@@ -253,45 +252,6 @@ fn refusal(schema: &str, document: &Value, error: &ValidationError) -> SchemaErr
         reference,
         reason: why.to_owned(),
     }
-}
-
-/// The first `$ref` that reads like `target`, which the library may have resolved against the
-/// schema's own address: where it is and how it is written.
-fn find_reference(document: &Value, target: &str) -> Option<(String, String)> {
-    let target = target.trim_end_matches('#');
-    let mut left = vec![(String::new(), document)];
-    while let Some((pointer, value)) = left.pop() {
-        match value {
-            Value::Object(members) => {
-                let reference = ["$ref", "$dynamicRef", "$recursiveRef"]
-                    .iter()
-                    .find_map(|keyword| members.get(*keyword)?.as_str());
-                if let Some(reference) = reference {
-                    let address = reference.split('#').next().unwrap_or_default();
-                    let fragment = reference.split('#').nth(1).unwrap_or_default();
-                    if (!address.is_empty() && target.ends_with(address))
-                        || (!fragment.is_empty() && target.ends_with(fragment))
-                    {
-                        return Some((pointer, reference.to_owned()));
-                    }
-                }
-                // Reversed, for the stack gives them back in order.
-                left.extend(members.iter().rev().map(|(name, member)| {
-                    let name = name.replace('~', "~0").replace('/', "~1");
-                    (format!("{pointer}/{name}"), member)
-                }));
-            }
-            Value::Array(elements) => left.extend(
-                elements
-                    .iter()
-                    .enumerate()
-                    .rev()
-                    .map(|(index, element)| (format!("{pointer}/{index}"), element)),
-            ),
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Whether any draft gives the name a meaning at the top of a schema.
@@ -360,7 +320,9 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        Schema::from_text("s.json", text).unwrap_err().to_string()
+        Schema::from_text("s.json", text, &[])
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -373,7 +335,7 @@ mod tests {
             "https://json-schema.org/draft/2020-12/schema",
         ] {
             let text = format!(r#"{{"$schema": "{draft}", "type": "integer", "title": "T"}}"#);
-            let schema = Schema::from_text("s.json", text.as_str()).unwrap();
+            let schema = Schema::from_text("s.json", text.as_str(), &[]).unwrap();
             assert_eq!((schema.title(), schema.text()), (Some("T"), text.as_str()));
             assert!(schema.validator().check(b"1").is_ok());
             assert!(schema.validator().check(b"\"1\"").is_err());
@@ -383,21 +345,21 @@ mod tests {
     #[test]
     fn true_and_false_and_nothing_are_schemas() {
         assert!(
-            Schema::from_text("s", "true")
+            Schema::from_text("s", "true", &[])
                 .unwrap()
                 .validator()
                 .check(b"1")
                 .is_ok()
         );
         assert!(
-            Schema::from_text("s", "false")
+            Schema::from_text("s", "false", &[])
                 .unwrap()
                 .validator()
                 .check(b"1")
                 .is_err()
         );
         assert!(
-            Schema::from_text("s", "{}")
+            Schema::from_text("s", "{}", &[])
                 .unwrap()
                 .validator()
                 .check(b"1")
@@ -474,7 +436,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_a_schema_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let told = |path: &Path| Schema::from_file(path).unwrap_err().to_string();
+        let told = |path: &Path| Schema::from_file(path, &[]).unwrap_err().to_string();
         assert!(told(folder.path()).ends_with("Is a directory (os error 21)"));
         assert!(told(&folder.path().join("none")).contains("No such file"));
         let file = folder.path().join("s.json");

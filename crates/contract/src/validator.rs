@@ -288,7 +288,7 @@ mod tests {
     use crate::schema::Schema;
 
     fn validator(schema: &str) -> Validator {
-        Schema::from_text("s", schema).unwrap().validator()
+        Schema::from_text("s", schema, &[]).unwrap().validator()
     }
 
     fn generator() -> Validator {

@@ -7,10 +7,12 @@
 )]
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tapline_contract::args::RegistryArgs;
+use tapline_contract::registry::Version;
 use tapline_contract::subject::SubjectStrategy;
 use tapline_kafka::ConnectArgs;
 use tapline_pipe::args::{MessageArgs, PublishArgs, RecordArgs, RejectArgs, SummaryArgs};
@@ -58,6 +60,28 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FIELD", value_parser = Template::field_or_template, help_heading = "Records")]
     pub(crate) key: Option<Template>,
 
+    /// Key of all records: this text
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "key",
+        help_heading = "Records"
+    )]
+    pub(crate) fixed_key: Option<String>,
+
+    /// Send a tombstone (Kafka's null, which deletes the key from a compacted topic) for a value of this kind:
+    /// the JSON null, or an empty one; can be repeated [default: they are values as others are]
+    ///
+    /// An empty value can only come in an envelope, since blank lines are passed over.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "VALUE",
+        value_delimiter = ',',
+        help_heading = "Records"
+    )]
+    pub(crate) tombstone: Vec<Tombstone>,
+
     /// Add a header, from a text with {fields}; can be repeated; with --envelope after the envelope's
     #[arg(short = 'H', long = "header", value_name = "NAME=TEMPLATE", value_parser = parse_named, help_heading = "Records")]
     pub(crate) headers: Vec<(String, Template)>,
@@ -87,12 +111,35 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", help_heading = "Schema registry")]
     pub(crate) schema: Option<PathBuf>,
 
+    /// Check and frame with the schema of this id in the registry
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "registry",
+        conflicts_with = "schema",
+        help_heading = "Schema registry"
+    )]
+    pub(crate) schema_id: Option<u32>,
+
+    /// Check and frame with this version of the subject TOPIC-value: a number, or latest
+    #[arg(long, value_name = "VERSION", requires = "registry", conflicts_with_all = ["schema", "schema_id"], help_heading = "Schema registry")]
+    pub(crate) schema_version: Option<Version>,
+
+    /// A schema that the file's $ref NAME leads to, under its subject in the registry; can be repeated
+    #[arg(long, value_name = "NAME=SUBJECT:VERSION", requires_all = ["registry", "schema"], help_heading = "Schema registry")]
+    pub(crate) reference: Vec<NamedReference>,
+
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
 
     /// Register the schema if it isn't in the registry [default: it must be there]
-    #[arg(long, requires = "registry", help_heading = "Schema registry")]
+    #[arg(long, requires_all = ["registry", "schema"], help_heading = "Schema registry")]
     pub(crate) register: bool,
+
+    /// Look up and register the schema's text as it stands [default: in the registry's normal form, in which
+    /// the order of members and white space make no difference]
+    #[arg(long, requires_all = ["registry", "schema"], help_heading = "Schema registry")]
+    pub(crate) no_normalize: bool,
 
     /// How the schema's subject is named: TOPIC-value, the schema's title, or TOPIC-title
     #[arg(
@@ -117,7 +164,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", requires = "create_topic", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Topic")]
     pub(crate) replication_factor: Option<u16>,
 
-    /// Compress batches of records [default: none, or the property compression.type]
+    /// Send all records of the input in one transaction under this transactional.id
+    ///
+    /// Readers of committed data see all of them, once the input has ended, or none: a record that can't be
+    /// delivered, a signal, or with --strict a record that can't be sent, aborts it. The brokers abort a
+    /// transaction that is open for longer than transaction.timeout.ms (a minute; -X sets it). What waits for
+    /// the commit is kept in a temporary file. Each process needs an id of its own: another one that uses it
+    /// takes it over.
+    #[arg(long, value_name = "ID", help_heading = "Delivery")]
+    pub(crate) transaction: Option<String>,
+
+    /// Send N records in each transaction, and commit one that isn't full after 20 s [default: all in one]
+    #[arg(long, value_name = "N", requires = "transaction", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Delivery")]
+    pub(crate) transaction_size: Option<u64>,
+
+    /// Compress batches of records [default: lz4, or the property compression.type]
     #[arg(
         short = 'z',
         long,
@@ -148,6 +209,41 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
+}
+
+/// A reference from a schema's file into the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedReference {
+    /// As the `$ref` has it.
+    pub(crate) name: String,
+    pub(crate) subject: String,
+    pub(crate) version: Version,
+}
+
+impl FromStr for NamedReference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not NAME=SUBJECT:VERSION");
+        // A name may be a URL, a subject may hold colons.
+        let (rest, version) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let (name, subject) = rest.split_once('=').ok_or_else(wrong)?;
+        if name.is_empty() || subject.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            subject: subject.to_owned(),
+            version: version.parse()?,
+        })
+    }
+}
+
+/// A value that stands for Kafka's null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tombstone {
+    Null,
+    Empty,
 }
 
 /// A codec of Kafka's record batches.
@@ -190,9 +286,27 @@ mod tests {
             ["--replication-factor", "3"],
             ["--timestamp-unit", "ms"],
             ["--subject", "record"],
+            ["--transaction-size", "9"],
+            ["--schema-id", "9"],
+            ["--schema-version", "latest"],
         ] {
             let line = [&["kafka-produce", "kafka://a/t"], options.as_slice()].concat();
             assert!(Args::try_parse_from(line).is_err(), "{options:?}");
+        }
+    }
+
+    #[test]
+    fn references_are_read_from_both_ends() {
+        let reference: NamedReference = "http://a/b.json=c:d:7".parse().unwrap();
+        assert_eq!(
+            (reference.name.as_str(), reference.subject.as_str()),
+            ("http://a/b.json", "c:d")
+        );
+        assert_eq!(reference.version, Version::Number(7));
+        let latest: NamedReference = "n=s:latest".parse().unwrap();
+        assert_eq!(latest.version, Version::Latest);
+        for wrong in ["", "n=s", "s:1", "=s:1", "n=:1", "n=s:0", "n=s:newest"] {
+            assert!(wrong.parse::<NamedReference>().is_err(), "{wrong}");
         }
     }
 }

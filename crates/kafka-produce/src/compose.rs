@@ -8,7 +8,7 @@ use tapline_pipe::publish;
 use tapline_pipe::reject::{Reason, Rejection};
 use tapline_pipe::template::Template;
 
-use crate::args::Args;
+use crate::args::{Args, Tombstone};
 use crate::stamp::Stamp;
 use crate::time::{TimeUnit, is_sendable, read_time};
 
@@ -18,6 +18,8 @@ pub(crate) struct Composer {
     key: Option<Template>,
     headers: Vec<(String, Template)>,
     time: Option<(Field, TimeUnit)>,
+    fixed_key: Option<String>,
+    tombstone: Vec<Tombstone>,
     partition: Option<i32>,
     stamp: Stamp,
     /// The key's text, kept for its memory.
@@ -33,6 +35,8 @@ impl Composer {
                 .timestamp_field
                 .clone()
                 .map(|field| (field, args.timestamp_unit)),
+            fixed_key: args.fixed_key.clone(),
+            tombstone: args.tombstone.clone(),
             partition: args.partition,
             stamp,
             key_text: String::new(),
@@ -51,9 +55,10 @@ impl Composer {
         send: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let envelope = line.envelope.as_ref();
-        let value = line.value();
-        let timestamp = self.timestamp(line)?;
+        let value = line.value().filter(|value| !self.is_tombstone(value));
+        let timestamp = self.timestamp(line, value)?;
         let key = match (&self.key, value) {
+            _ if self.fixed_key.is_some() => self.fixed_key.as_ref().map(String::as_bytes),
             (Some(template), Some(value)) => {
                 self.key_text.clear();
                 template
@@ -98,12 +103,24 @@ impl Composer {
         })
     }
 
-    fn timestamp(&self, line: &publish::Outgoing<'_>) -> Result<Option<i64>, Rejection> {
+    /// Whether the options make this value Kafka's null.
+    fn is_tombstone(&self, value: &[u8]) -> bool {
+        self.tombstone.iter().any(|kind| match kind {
+            Tombstone::Null => value.trim_ascii() == b"null",
+            Tombstone::Empty => value.is_empty(),
+        })
+    }
+
+    fn timestamp(
+        &self,
+        line: &publish::Outgoing<'_>,
+        value: Option<&[u8]>,
+    ) -> Result<Option<i64>, Rejection> {
         let envelope = line
             .envelope
             .as_ref()
             .and_then(|envelope| envelope.timestamp);
-        match (&self.time, line.value()) {
+        match (&self.time, value) {
             (Some((field, unit)), Some(value)) => {
                 let text: Cow<'_, str> = field.scalar(value)?;
                 let time = read_time(&text, *unit).ok_or_else(|| {
@@ -272,6 +289,32 @@ mod tests {
             compose(&["-J", "-Ha=b"], dead).unwrap().1[0].1,
             Some(b"b".to_vec())
         );
+    }
+
+    #[test]
+    fn a_fixed_key_needs_no_fields() {
+        let options = ["--fixed-key", "k{x}"];
+        assert_eq!(
+            compose(&options, "no JSON").unwrap().0,
+            Some(b"k{x}".to_vec())
+        );
+        let envelope = r#"{"key":"its own","tombstone":true}"#;
+        let options = ["-J", "--fixed-key", "k"];
+        assert_eq!(compose(&options, envelope).unwrap().0, Some(b"k".to_vec()));
+    }
+
+    #[test]
+    fn null_and_empty_values_are_tombstones_if_that_is_asked_for() {
+        let value = |options: &[&str], line: &str| compose(options, line).unwrap().3;
+        let null = ["--tombstone", "null", "--fixed-key", "k"];
+        assert_eq!(value(&null, " null "), None);
+        assert_eq!(value(&null, "0"), Some(b"0".to_vec()));
+        assert_eq!(value(&[], "null"), Some(b"null".to_vec()));
+        let empty = r#"{"key":"k","value_text":""}"#;
+        assert_eq!(value(&["-J"], empty), Some(Vec::new()));
+        assert_eq!(value(&["-J", "--tombstone", "null,empty"], empty), None);
+        let envelope = r#"{"key":"k","value":null}"#;
+        assert_eq!(value(&["-J", "--tombstone", "null"], envelope), None);
     }
 
     #[test]

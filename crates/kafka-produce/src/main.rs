@@ -6,6 +6,7 @@ mod publisher;
 mod run;
 mod stamp;
 mod time;
+mod transaction;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

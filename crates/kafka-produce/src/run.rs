@@ -4,7 +4,6 @@ use std::env;
 use std::io::{self, IsTerminal};
 
 use anyhow::{Context, anyhow, bail};
-use tapline_contract::args::AUTH_VARIABLE;
 use tapline_kafka::{
     Address, ClientError, Producer, ProducerOptions, Settings, console_sink, topics,
 };
@@ -20,6 +19,7 @@ use crate::args::{Args, Codec};
 use crate::compose::Composer;
 use crate::publisher::Publisher;
 use crate::stamp::Stamp;
+use crate::transaction::Transactions;
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
@@ -39,14 +39,19 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
         console,
     )
     .map_err(|error| anyhow!(error))?;
-    let auth = env::var(AUTH_VARIABLE).ok();
-    let stamp = Stamp::open(args, topic, auth.as_deref(), console)?;
+    let stamp = Stamp::open(args, topic, |variable| env::var(variable).ok(), console)?;
     let producer = connect(args, topic, &settings, console)?;
     console.verbose(format_args!("{address}: connected"));
 
     // Only now: until here nothing was read, so a signal may end it on the spot.
     let stop = Stop::install().context("signals")?;
-    let mut publisher = Publisher::new(producer, Composer::new(args, stamp));
+    let mut publisher = Publisher::new(
+        producer,
+        Composer::new(args, stamp),
+        args.transaction
+            .is_some()
+            .then(|| Transactions::of(args.transaction_size)),
+    );
     let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
     let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
     let code = match ending {
@@ -71,6 +76,8 @@ fn connect(
         delivery_timeout: args.delivery_timeout,
         compression: args.compression.map(Codec::word).map(str::to_owned),
         max_record: args.record.max_record,
+        transaction: args.transaction.clone(),
+        keep_keys: args.publish.report.is_some(),
     };
     let producer = match Producer::connect(settings, topic, &options) {
         Err(ClientError::UnknownTopic { .. }) if args.create_topic => {

@@ -1,14 +1,18 @@
 //! The contract of the values: each is checked against the schema and framed with its id in the registry.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
-use tapline_contract::registry::RegistryError;
-use tapline_contract::schema::Schema;
-use tapline_contract::subject::Part;
+use tapline_contract::registry::{
+    Definition, Reference, Registry, RegistryError, SchemaKind, StoredSchema, Version,
+};
+use tapline_contract::schema::{Schema, SchemaError};
+use tapline_contract::subject::{Part, SubjectStrategy};
 use tapline_contract::validator::{Invalid, Validator};
 use tapline_contract::wire;
 use tapline_pipe::console::Console;
 
-use crate::args::Args;
+use crate::args::{Args, NamedReference};
 
 /// Checks values and frames them.
 #[derive(Debug, Default)]
@@ -20,49 +24,36 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The contract that the arguments ask for: reads the schema's file, and looks it up or registers it. `auth` is
-    /// the registry's `user:password`.
+    /// The contract that the arguments ask for: reads the schema's file, and looks it up or registers it, or takes the
+    /// schema from the registry. `variable` gives the environment's values.
     ///
     /// # Errors
     ///
-    /// The file is no schema, or the registry does not have it, or refuses it.
+    /// There is no such schema, it is none, or the registry refuses it.
     pub(crate) fn open(
         args: &Args,
         topic: &str,
-        auth: Option<&str>,
+        variable: impl Fn(&str) -> Option<String>,
         console: &Console,
     ) -> anyhow::Result<Self> {
-        let registry = args.registry.open(auth)?;
-        let Some(path) = &args.schema else {
-            if registry.is_some() {
-                bail!("--registry needs --schema, the schema to look up there");
+        let registry = args.registry.open(variable)?;
+        let (schema, id) = match (&registry, &args.schema) {
+            (None, None) => return Ok(Self::default()),
+            (None, Some(path)) => (Schema::from_file(path, &[])?, None),
+            (Some(registry), Some(path)) => {
+                let (schema, id) = from_file(registry, path, args, topic, console)?;
+                (schema, Some(id))
             }
-            return Ok(Self::default());
+            (Some(registry), None) => {
+                let (schema, id) = from_registry(registry, args, topic, console)?;
+                (schema, Some(id))
+            }
         };
-        let schema = Schema::from_file(path)?;
-        let mut stamp = Self {
+        Ok(Self {
             validator: Some(schema.validator()),
-            ..Self::default()
-        };
-        if let Some(registry) = registry {
-            let named = args.subject.subject(topic, Part::Value, schema.title());
-            let subject = named.with_context(|| path.display().to_string())?;
-            let registered = if args.register {
-                registry.register(&subject, schema.text())?
-            } else {
-                match registry.look_up(&subject, schema.text()) {
-                    Err(error @ RegistryError::NotFound { .. }) => {
-                        return Err(error)
-                            .context("the schema is not registered (--register does that)");
-                    }
-                    other => other?,
-                }
-            };
-            let id = registered.id;
-            console.verbose(format_args!("subject {subject}: schema {id}"));
-            stamp.id = Some(id);
-        }
-        Ok(stamp)
+            id,
+            frame: Vec::new(),
+        })
     }
 
     /// Checks a value, and returns it as it is to be sent.
@@ -79,4 +70,113 @@ impl Stamp {
         wire::encode(id, value, &mut self.frame);
         Ok(&self.frame)
     }
+}
+
+/// The schema of a file, and the id that the registry has for it.
+fn from_file(
+    registry: &Registry,
+    path: &Path,
+    args: &Args,
+    topic: &str,
+    console: &Console,
+) -> anyhow::Result<(Schema, u32)> {
+    let references = args
+        .reference
+        .iter()
+        .map(|reference| pin(registry, reference))
+        .collect::<Result<Vec<_>, _>>()
+        .context("--reference")?;
+    let others = registry.resolve(&references).context("--reference")?;
+    let schema = match Schema::from_file(path, &others) {
+        Err(error @ SchemaError::Reference { .. }) => {
+            return Err(error).context(
+                "a schema that is in the registry, too, is named by --reference NAME=SUBJECT:VERSION",
+            );
+        }
+        other => other?,
+    };
+    let named = args.subject.subject(topic, Part::Value, schema.title());
+    let subject = named.with_context(|| path.display().to_string())?;
+    let definition = Definition {
+        text: schema.text(),
+        references: &references,
+        normalize: !args.no_normalize,
+    };
+    let registered = if args.register {
+        registry.register(&subject, definition)?
+    } else {
+        match registry.look_up(&subject, definition) {
+            Err(error @ RegistryError::NotFound { .. }) => {
+                return Err(error).context("the schema is not registered (--register does that)");
+            }
+            other => other?,
+        }
+    };
+    let id = registered.id;
+    console.verbose(format_args!("subject {subject}: schema {id}"));
+    Ok((schema, id))
+}
+
+/// A reference with the number of its version.
+fn pin(registry: &Registry, reference: &NamedReference) -> anyhow::Result<Reference> {
+    let NamedReference {
+        name,
+        subject,
+        version,
+    } = reference.clone();
+    let version = match version {
+        Version::Number(number) => number,
+        Version::Latest => registry
+            .version(&subject, version)?
+            .version
+            .with_context(|| format!("the registry gives no version for subject {subject:?}"))?,
+    };
+    Ok(Reference {
+        name,
+        subject,
+        version,
+    })
+}
+
+/// The schema that the arguments choose in the registry, and its id.
+fn from_registry(
+    registry: &Registry,
+    args: &Args,
+    topic: &str,
+    console: &Console,
+) -> anyhow::Result<(Schema, u32)> {
+    let (name, stored, id) = match (args.schema_id, args.schema_version) {
+        (Some(id), _) => {
+            let stored = registry.by_id(id)?;
+            (format!("schema {id}"), StoredSchema::clone(&stored), id)
+        }
+        (None, Some(version)) => {
+            if args.subject != SubjectStrategy::Topic {
+                bail!(
+                    "--schema-version: with --subject record and topic-record the subject is named after the \
+                     schema's title, which isn't known before the schema: use --schema or --schema-id"
+                );
+            }
+            let subject = args.subject.subject(topic, Part::Value, None)?;
+            let stored = registry.version(&subject, version)?;
+            let id = stored.id.with_context(|| {
+                format!("the registry gives no id for version {version} of subject {subject:?}")
+            })?;
+            console.verbose(format_args!(
+                "subject {subject}, version {version}: schema {id}"
+            ));
+            (format!("subject {subject}, version {version}"), stored, id)
+        }
+        (None, None) => bail!(
+            "--registry needs --schema, a schema to look up there, or --schema-version or --schema-id"
+        ),
+    };
+    if stored.kind != SchemaKind::Json {
+        bail!(
+            "{name} is {}: only JSON Schema can be used here",
+            stored.kind
+        );
+    }
+    let others = registry.resolve(&stored.references)?;
+    Ok((Schema::from_text(name, stored.text, &others)?, id))
 }

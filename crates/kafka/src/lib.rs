@@ -11,10 +11,12 @@ mod context;
 mod ends;
 mod incoming;
 mod java;
+mod limits;
 mod producer;
 mod properties;
 mod start;
 pub mod topics;
+mod transaction;
 
 pub use address::{Address, AddressError, Broker, DEFAULT_PORT, Topic};
 pub use args::ConnectArgs;
@@ -29,3 +31,4 @@ pub use producer::{
 pub use properties::{Properties, PropertyError};
 pub use start::Start;
 pub use topics::{PartitionInfo, TopicInfo};
+pub use transaction::TransactionError;

@@ -158,6 +158,7 @@ fn reserved(name: &str) -> Option<&'static str> {
             "offsets are committed only after the records were handed on; this is not for a setting to change",
         ),
         "enable.partition.eof" | "log.queue" => Some("set by the tool"),
+        "transactional.id" => Some("it is --transaction that sets it"),
         _ => None,
     }
 }

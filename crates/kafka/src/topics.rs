@@ -255,7 +255,7 @@ impl rdkafka::producer::ProducerContext for ProbeContext {
 }
 
 /// Waits for a future that another thread completes.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -58,7 +58,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     if let Some(limits) = session.limits() {
         check_limits(args, &limits).with_context(|| broker.clone())?;
     }
-    let mut publisher = Publisher::new(reactor, session, composer);
+    let reporting = args.publish.report.is_some();
+    let mut publisher = Publisher::new(reactor, session, composer, reporting);
     let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
     let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
     let is_over = publisher.session.failure().is_some();
@@ -123,7 +124,7 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
         }
     }
     let validator = match &args.schema {
-        Some(path) => Some(Schema::from_file(path)?.validator()),
+        Some(path) => Some(Schema::from_file(path, &[])?.validator()),
         None => None,
     };
     Ok(Composer {

@@ -111,10 +111,18 @@ pub struct PublishArgs {
     #[arg(long, value_name = "PATH", help_heading = "Delivery")]
     pub acks_to: Option<PathBuf>,
 
+    /// Write one JSON object for each record to FILE (made anew), in the order of the input
+    ///
+    /// Members: line, and where a delivered record went (Kafka: topic, partition, offset, timestamp, key;
+    /// MQTT: topic, qos, the broker's reason); of one that was not delivered reason, detail and path, as in
+    /// --rejects.
+    #[arg(long, value_name = "FILE", help_heading = "Delivery")]
+    pub report: Option<PathBuf>,
+
     /// Keep in FILE how far the input is delivered, and go on from there when started again on the same input
     ///
     /// The file is replaced once a second and at the end. After a crash what was delivered since is delivered
-    /// again, never less. --rejects is then appended to.
+    /// again, never less. --rejects and --report are then appended to.
     #[arg(long, value_name = "FILE", help_heading = "Delivery")]
     pub checkpoint: Option<PathBuf>,
 

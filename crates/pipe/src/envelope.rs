@@ -395,8 +395,9 @@ fn parse_time(text: &str) -> Option<i64> {
         .map(Timestamp::as_millisecond)
 }
 
-/// `2026-11-21T19:42:12.000Z`; `None` beyond the year 9999.
-fn format_time(ms: i64) -> Option<String> {
+/// A time in ms since 1970 as RFC 3339 has it, `2026-11-21T19:42:12.000Z`; `None` beyond the year 9999.
+#[must_use]
+pub fn format_time(ms: i64) -> Option<String> {
     Timestamp::from_millisecond(ms)
         .ok()
         .map(|time| format!("{time:.3}"))

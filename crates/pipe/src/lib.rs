@@ -19,6 +19,7 @@ pub mod output;
 pub mod pace;
 pub mod publish;
 pub mod reject;
+pub mod report;
 pub mod rows;
 pub mod stop;
 pub mod template;

@@ -22,7 +22,7 @@ use crate::{document, lines, table};
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
-    let schema = Schema::from_file(&args.schema).context("--schema")?;
+    let schema = Schema::from_file(&args.schema, &[]).context("--schema")?;
     let stop = Stop::install().context("signals")?;
     let rejects = match (&args.rejects.rejects, args.pass) {
         (None, false) => None,

@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use tapline_contract::args::AUTH_VARIABLE;
 use tapline_kafka::{
     Address, AddressError, Consumer, ConsumerOptions, Event, Incoming, Position, Start,
     console_sink,
@@ -71,7 +70,7 @@ impl Source {
         };
         let registry = args
             .registry
-            .open(std::env::var(AUTH_VARIABLE).ok().as_deref())?;
+            .open(|variable| std::env::var(variable).ok())?;
         let settings = args.kafka.settings(address, console_sink(console))?;
         let consumer =
             Consumer::connect(&settings, topic, &options).with_context(|| address.to_string())?;

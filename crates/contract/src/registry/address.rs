@@ -63,7 +63,7 @@ impl FromStr for Address {
     }
 }
 
-/// A user and a password. Their `Debug` form doesn't show them.
+/// A user and a password, or a token. Their `Debug` form doesn't show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     header: String,
@@ -85,18 +85,37 @@ impl Credentials {
         })
     }
 
-    /// From a file that holds `user:password` and perhaps a line's end.
+    /// From a bearer token, such as an OAuth 2.0 access token.
+    ///
+    /// # Errors
+    /// When it holds what no token does (RFC 6750, section 2.1).
+    pub fn bearer(token: &str) -> Result<Self, RegistryError> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if token.is_empty() || !token.bytes().all(legal) {
+            return Err(RegistryError::Settings(
+                "schema registry credentials: that is not a bearer token".to_owned(),
+            ));
+        }
+        Ok(Credentials {
+            header: format!("Bearer {token}"),
+        })
+    }
+
+    /// From a file that holds what `read` takes and perhaps a line's end.
     ///
     /// # Errors
     /// When the file can't be read or holds something else.
-    pub fn from_file(path: &Path) -> Result<Self, RegistryError> {
+    pub fn from_file(
+        path: &Path,
+        read: fn(&str) -> Result<Self, RegistryError>,
+    ) -> Result<Self, RegistryError> {
         let text = fs::read_to_string(path)
             .map_err(|error| RegistryError::Settings(format!("{}: {error}", path.display())))?;
-        Self::new(text.trim_end_matches(['\r', '\n']))
+        read(text.trim_end_matches(['\r', '\n']))
             .map_err(|error| RegistryError::Settings(format!("{}: {error}", path.display())))
     }
 
-    /// The value of the `Authorization` header (RFC 7617).
+    /// The value of the `Authorization` header (RFC 7617, RFC 6750).
     pub(super) fn header(&self) -> &str {
         &self.header
     }
@@ -161,5 +180,12 @@ mod tests {
         assert_eq!(credentials.header(), "Basic dXNlcjpnZWhlaW0=");
         let error = Credentials::new("geheim").unwrap_err().to_string();
         assert!(!error.contains("geheim"), "{error}");
+        assert_eq!(
+            Credentials::bearer("a.b-c=").unwrap().header(),
+            "Bearer a.b-c="
+        );
+        for token in ["", "two words", "line\nend"] {
+            assert!(Credentials::bearer(token).is_err(), "{token:?}");
+        }
     }
 }

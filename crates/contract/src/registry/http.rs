@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::{RegistryError, Settings};
@@ -61,12 +61,20 @@ impl Http {
             ));
         }
         let roots = match &settings.ca_file {
-            Some(path) => RootCerts::from(authorities(path)?),
+            Some(path) => RootCerts::from(certificates(path)?),
             None => RootCerts::WebPki,
         };
+        let client = match &settings.client_files {
+            Some((certificate, key)) => Some(ClientCert::new_with_certs(
+                &certificates(certificate)?,
+                private_key(key)?,
+            )),
+            None => None,
+        };
+        let tls = TlsConfig::builder().root_certs(roots).client_cert(client);
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(tls.build())
             // A registry is next to its brokers, which no HTTP proxy leads to either.
             .proxy(None)
             .user_agent(concat!("tapline/", env!("CARGO_PKG_VERSION")))
@@ -273,6 +281,8 @@ impl Asking<'_> {
 fn of_tls(reason: &str) -> String {
     let hint = if reason.contains("UnknownIssuer") {
         "; the file of its authority goes into --registry-ca-file"
+    } else if reason.contains("CertificateRequired") {
+        "; it wants a client's certificate: --registry-cert-file and --registry-key-file"
     } else if reason.contains("corrupt message") {
         "; what answers doesn't speak TLS: should it be http://?"
     } else {
@@ -295,8 +305,15 @@ fn described(answer: &Response<Body>, body: &[u8]) -> String {
     format!("{kind}, {:?}", excerpt(start.trim(), 80))
 }
 
+/// Reads the private key of a PEM file.
+fn private_key(path: &Path) -> Result<PrivateKey<'static>, RegistryError> {
+    let wrong = |reason: String| RegistryError::Settings(format!("{}: {reason}", path.display()));
+    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    PrivateKey::from_pem(&pem).map_err(|_| wrong("no private key in it (PEM)".to_owned()))
+}
+
 /// Reads the certificates of a PEM file.
-fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
     let wrong = |reason: String| RegistryError::Settings(format!("{}: {reason}", path.display()));
     let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let mut certificates = Vec::new();

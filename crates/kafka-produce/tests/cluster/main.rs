@@ -3,6 +3,7 @@
 mod contract;
 mod faults;
 mod records;
+mod transactions;
 
 use std::mem::ManuallyDrop;
 use std::sync::Arc;

@@ -4,7 +4,10 @@
 //! delivered or rejected, never both, never neither; tee and acks see only what is safe; a signal starts the
 //! drain and the drain has an end.
 
+mod account;
+mod progress;
 mod run;
+mod spool;
 
 use std::{
     error::Error,
@@ -15,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::{
     acks::AckWriter,
@@ -25,6 +29,7 @@ use crate::{
     ledger::Ticket,
     output::Output,
     reject::{Rejection, Rejects},
+    report::Report,
 };
 
 pub use run::run;
@@ -76,8 +81,8 @@ impl<T: Into<Rejection>> From<T> for SendError {
 
 /// A client that delivers records.
 pub trait Publisher {
-    /// What is known of a delivered record, such as its partition and offset.
-    type Receipt;
+    /// What is known of a delivered record, such as its partition and offset: an object, for the report.
+    type Receipt: Serialize;
 
     /// Takes a record over, without waiting for anything.
     ///
@@ -99,6 +104,34 @@ pub trait Publisher {
 
     /// The end of the drain: what is in flight is given up and will be rejected.
     fn abandon(&mut self);
+
+    /// Whether records are delivered in transactions: one that is settled well is then delivered only when a
+    /// [`Verdict`] says so.
+    fn is_transactional(&self) -> bool {
+        false
+    }
+
+    /// No more records come: the open transaction is to be ended in the next polls, with a commit or without.
+    fn close(&mut self, _commit: bool) {}
+
+    /// Whether a transaction has begun that no verdict was given on.
+    fn has_open_transaction(&self) -> bool {
+        false
+    }
+
+    /// How a transaction ended, once: of all records that were sent since the last one and settled well.
+    fn take_verdict(&mut self) -> Option<Verdict> {
+        None
+    }
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// All its records are delivered.
+    Committed,
+    /// None is, and why.
+    Aborted(String),
 }
 
 /// What to do with the input and with what is settled.
@@ -120,6 +153,8 @@ pub struct Plan<W> {
     pub acks: Option<AckWriter>,
     /// Where it is kept how far the input is delivered.
     pub checkpoint: Option<Checkpoint>,
+    /// Where each record is reported.
+    pub report: Option<Report>,
 }
 
 impl<W: Write> Plan<W> {
@@ -143,6 +178,10 @@ impl<W: Write> Plan<W> {
         let checkpoint = args.checkpoint.as_deref();
         let checkpoint =
             checkpoint.map(|path| Checkpoint::open(path).map_err(|error| named(path, error)));
+        let goes_on = args.checkpoint.is_some();
+        let report = args.report.as_deref();
+        let report =
+            report.map(|path| Report::open(path, goes_on).map_err(|error| named(path, error)));
         let path = rejects.rejects.as_deref();
         let opened = match checkpoint {
             Some(_) => Rejects::append(console.clone(), path),
@@ -157,6 +196,7 @@ impl<W: Write> Plan<W> {
             tee: args.tee.then(|| Output::new("stdout", stdout, terminal)),
             acks: acks.transpose()?,
             checkpoint: checkpoint.transpose()?,
+            report: report.transpose()?,
         })
     }
 }

@@ -7,8 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::Serialize;
 
-use super::{Fatal, Outgoing, Plan, Publisher, SendError, Settled};
+use super::{
+    Fatal, Outgoing, Plan, Publisher, SendError, Settled, Verdict,
+    account::{Account, Entry, Outcome, Trouble},
+    progress::Progress,
+};
 use crate::{
     checkpoint::Place,
     console::Console,
@@ -16,8 +21,8 @@ use crate::{
     input::{Input, Next},
     ledger::{Ledger, Ticket},
     line::Line,
-    outcome::{Ending, Summary, per_second},
-    output::{Output, OutputError},
+    outcome::{Ending, Summary},
+    output::Output,
     pace::Pace,
     reject::{Reason, Rejection},
     units::grouped,
@@ -44,12 +49,20 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
     console: &Console,
 ) -> (Summary, Result<Ending, Fatal>) {
     let started = Instant::now();
+    let pace = plan.rate.map(|rate| Pace::new(rate, started));
+    let (envelope, strict, drain_timeout) = (plan.envelope, plan.strict, plan.drain_timeout);
+    let account = match Account::open(console.tool(), plan, publisher.is_transactional()) {
+        Ok(account) => account,
+        Err(error) => return (Summary::new(console.tool()), Err(error)),
+    };
     let mut run = Run {
-        pace: plan.rate.map(|rate| Pace::new(rate, started)),
-        summary: Summary::new(console.tool()),
         publisher,
         input,
-        plan,
+        account,
+        envelope,
+        strict,
+        drain_timeout,
+        pace,
         console,
         ledger: Ledger::default(),
         held: 0,
@@ -57,77 +70,59 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
         ending: Ending::Complete,
         deadline: None,
         failed: None,
-        vouching: true,
-        progress: Progress {
-            started,
-            shown: started,
-        },
+        progress: Progress::new(started),
     };
     let result = run.go_on().and_then(|()| run.read());
     let result = result.and_then(|()| run.drain());
     if let Err(error) = &result {
         run.give_up(&format!("not acknowledged when the run ended: {error}"));
     }
-    let finished = run.finish();
+    console.wipe_progress();
+    let finished = run.account.finish();
+    run.notice_trouble();
     let failed = run.failed.take().map_or(Ok(()), Err);
-    run.summary.blank = run.input.lines().blank();
-    run.summary.seconds = started.elapsed();
+    let mut summary = run.account.summary;
+    summary.blank = run.input.lines().blank();
+    summary.seconds = started.elapsed();
     let ending = run.ending;
-    (
-        run.summary,
-        result.and(failed).and(finished).map(|()| ending),
-    )
-}
-
-/// An entry of the ledger.
-struct Entry {
-    line: u64,
-    /// Where the input goes on behind it.
-    end: u64,
-    seq: Option<u64>,
-    /// `None` for a line that was too long to be kept.
-    bytes: Option<Bytes>,
+    (summary, result.and(failed).and(finished).map(|()| ending))
 }
 
 struct Run<'a, P: Publisher, R, W> {
     publisher: &'a mut P,
     input: &'a mut Input<R>,
-    plan: Plan<W>,
+    account: Account<W>,
+    envelope: bool,
+    strict: bool,
+    drain_timeout: Duration,
     console: &'a Console,
-    ledger: Ledger<Entry, Result<(), Rejection>>,
+    ledger: Ledger<Entry, Outcome>,
     /// Bytes of the records in the ledger.
     held: usize,
     settled: Vec<Settled<P::Receipt>>,
-    summary: Summary,
     pace: Option<Pace>,
     ending: Ending,
     /// When the drain after a signal must be over.
     deadline: Option<Instant>,
     /// What ends the run when all that was read is settled: an input or output that can't go on.
     failed: Option<Fatal>,
-    /// Whether all that was taken off the ledger is delivered or rejected for good. Once something is neither,
-    /// nothing behind it may be acknowledged or left out of a next run.
-    vouching: bool,
     progress: Progress,
 }
 
 impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     /// Goes on where an earlier run ended.
     fn go_on(&mut self) -> Result<(), Fatal> {
-        match &self.plan.checkpoint {
-            Some(checkpoint) if checkpoint.start() != Place::default() => {
-                let place = checkpoint.start();
-                self.input
-                    .go_on_from(place)
-                    .map_err(|error| format!("stdin: {error}"))?;
-                let line = grouped(place.line);
-                self.console.info(format_args!(
-                    "goes on behind line {line}, as the checkpoint says"
-                ));
-                Ok(())
-            }
-            _ => Ok(()),
+        let place = self.account.start();
+        if place != Place::default() {
+            self.input
+                .go_on_from(place)
+                .map_err(|error| format!("stdin: {error}"))?;
+            let line = grouped(place.line);
+            self.console.info(format_args!(
+                "goes on behind line {line}, as the checkpoint says"
+            ));
         }
+        Ok(())
     }
 
     /// Reads until the input ends, a signal comes, or nothing more is wanted.
@@ -217,7 +212,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             envelope: None,
         };
         let mut seq = None;
-        let sent = match self.plan.envelope.then(|| Envelope::read(&record.bytes)) {
+        let sent = match self.envelope.then(|| Envelope::read(&record.bytes)) {
             Some(Err(error)) => Err(error.into()),
             Some(Ok(envelope)) => {
                 seq = envelope.seq;
@@ -259,8 +254,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     fn open(&mut self, entry: Entry) {
         let length = entry.bytes.as_ref().map_or(0, Bytes::len);
         self.held += length;
-        self.summary.read += 1;
-        self.summary.bytes += length as u64;
+        self.account.summary.read += 1;
+        self.account.summary.bytes += length as u64;
         self.ledger.open(entry);
     }
 
@@ -270,8 +265,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.settle_one(last, Err(rejection));
     }
 
-    fn settle_one(&mut self, ticket: Ticket, result: Result<(), Rejection>) {
-        if result.is_err() && self.plan.strict && self.ending == Ending::Complete {
+    fn settle_one(&mut self, ticket: Ticket, result: Outcome) {
+        if result.is_err() && self.strict && self.ending == Ending::Complete {
             self.ending = Ending::Strict;
         }
         self.ledger.settle(ticket, result);
@@ -282,105 +277,50 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         let mut settled = std::mem::take(&mut self.settled);
         let polled = self.publisher.poll(wait, &mut settled);
         let any = !settled.is_empty();
+        let reporting = self.account.is_reporting();
         for (ticket, result) in settled.drain(..) {
-            self.settle_one(ticket, result.map(drop));
+            self.settle_one(ticket, result.map(|to| reporting.then(|| receipt(&to))));
         }
         self.settled = settled;
         self.take_settled()?;
         polled?;
         self.progress
-            .show(self.console, &self.summary, self.ledger.in_flight());
+            .show(self.console, &self.account.summary, self.ledger.in_flight());
         Ok(any)
     }
 
-    /// Takes the settled prefix off the ledger: counts it, tees it, rejects it, acknowledges it.
+    /// Takes the settled prefix off the ledger.
     fn take_settled(&mut self) -> Result<(), Fatal> {
-        let (mut seq, mut place) = (None, None);
-        while let Some((entry, result)) = self.ledger.take_settled() {
+        while let Some((entry, outcome)) = self.ledger.take_settled() {
             self.held -= entry.bytes.as_ref().map_or(0, Bytes::len);
-            match result {
-                Ok(()) => {
-                    self.summary.delivered += 1;
-                    self.tee(entry.bytes.as_deref().unwrap_or_default());
-                }
-                Err(rejection) => {
-                    self.summary.rejected += 1;
-                    let bytes = entry.bytes.as_deref();
-                    self.plan
-                        .rejects
-                        .reject(None, entry.line, &rejection, bytes)?;
-                    if rejection.reason == Reason::NotDelivered {
-                        self.stop_vouching(entry.line);
-                    }
-                }
-            }
-            if self.vouching {
-                seq = entry.seq.or(seq);
-                place = Some(Place {
-                    position: entry.end,
-                    line: entry.line,
-                });
+            self.account.take(&entry, outcome)?;
+        }
+        if let Some(verdict) = self.publisher.take_verdict() {
+            self.account.conclude(&verdict)?;
+            if let Verdict::Aborted(why) = verdict
+                && self.failed.is_none()
+                && self.ending == Ending::Complete
+            {
+                self.failed = Some(format!("a transaction was aborted: {why}").into());
             }
         }
-        self.flush_tee(self.plan.acks.is_some() || self.plan.checkpoint.is_some());
-        self.vouch(seq, place)
-    }
-
-    /// A record was neither delivered nor rejected for good. Whoever waits for acks, or wants to go on from a
-    /// checkpoint, waits in vain from here on, so the run ends.
-    fn stop_vouching(&mut self, line: u64) {
-        let asked = self.plan.acks.is_some() || self.plan.checkpoint.is_some();
-        if asked && self.vouching && self.deadline.is_none() && self.failed.is_none() {
-            let why = "was not delivered, so nothing behind it can be acknowledged";
-            self.failed = Some(format!("line {line} {why}").into());
+        self.account.flush();
+        if !self.publisher.has_open_transaction() {
+            self.account.vouch()?;
         }
-        self.vouching = false;
-    }
-
-    /// All up to here is dealt with: says so to whom it may concern.
-    fn vouch(&mut self, seq: Option<u64>, place: Option<Place>) -> Result<(), Fatal> {
-        if let (Some(seq), Some(acks)) = (seq, &mut self.plan.acks) {
-            // An ack says that the record is safe, and a reject is part of that.
-            self.plan.rejects.flush()?;
-            acks.settled(seq)
-                .map_err(|error| format!("acks can't be written: {error}"))?;
-        }
-        if let (Some(place), Some(checkpoint)) = (place, &mut self.plan.checkpoint) {
-            self.plan.rejects.flush()?;
-            checkpoint.reached(place)?;
-        }
+        self.notice_trouble();
         Ok(())
     }
 
-    fn tee(&mut self, line: &[u8]) {
-        if let Some(tee) = &mut self.plan.tee {
-            let written = tee.line(line);
-            self.notice_reader(written);
+    /// What went wrong with the books ends the run.
+    fn notice_trouble(&mut self) {
+        match self.account.trouble.take() {
+            Some(Trouble::ReaderGone) => self.ending = Ending::ReaderGone,
+            Some(Trouble::Failed(error)) => {
+                self.failed.get_or_insert(error);
+            }
+            None => {}
         }
-    }
-
-    fn flush_tee(&mut self, now: bool) {
-        if let Some(tee) = &mut self.plan.tee {
-            let flushed = if now {
-                tee.flush()
-            } else {
-                tee.flush_if_due().map(drop)
-            };
-            self.notice_reader(flushed);
-        }
-    }
-
-    /// Nothing can be written to stdout any more: reading stops, and what was read is still delivered.
-    fn notice_reader(&mut self, written: Result<(), OutputError>) {
-        match written {
-            Ok(()) => return,
-            Err(OutputError::ReaderGone) => self.ending = Ending::ReaderGone,
-            Err(error) => self.failed = Some(error.into()),
-        }
-        self.plan.tee = None;
-        // What was not written is not handled, so it is not acknowledged.
-        self.plan.acks = None;
-        self.plan.checkpoint = None;
     }
 
     fn is_unheard(&self) -> bool {
@@ -389,7 +329,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     /// How long until something that was put off must be done.
     fn due_in(&self) -> Option<Duration> {
-        self.plan.tee.as_ref().and_then(Output::flush_in)
+        self.account.tee.as_ref().and_then(Output::flush_in)
     }
 
     fn notice_signal(&mut self) {
@@ -399,13 +339,11 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         if self.deadline.is_some() {
             return;
         }
-        self.deadline = Some(Instant::now() + self.plan.drain_timeout);
+        self.deadline = Some(Instant::now() + self.drain_timeout);
+        self.account.ending = true;
         self.ending = Ending::Signal(signal);
         if !self.ledger.is_empty() {
-            let (left, limit) = (
-                grouped(self.ledger.in_flight() as u64),
-                self.plan.drain_timeout,
-            );
+            let (left, limit) = (grouped(self.ledger.in_flight() as u64), self.drain_timeout);
             let signal = signal.name();
             self.console.info(format_args!("{signal}: {left} in flight are delivered first, at most {limit:?}; again to end now"));
         }
@@ -442,10 +380,13 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         Ok(())
     }
 
-    /// Waits until all is settled; after a signal no longer than the drain may take.
+    /// Waits until all is settled, after a signal no longer than the drain may take. An open transaction is
+    /// committed at the end of the input and nowhere else.
     fn drain(&mut self) -> Result<(), Fatal> {
         self.settle(Duration::ZERO)?;
-        while !self.ledger.is_empty() {
+        let whole = self.ending == Ending::Complete && self.failed.is_none();
+        self.publisher.close(whole);
+        while !self.ledger.is_empty() || self.publisher.has_open_transaction() {
             self.notice_signal();
             if self.is_over_time() {
                 let left = grouped(self.ledger.in_flight() as u64);
@@ -462,47 +403,25 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     fn give_up(&mut self, why: &str) {
         self.publisher.abandon();
+        self.account.ending = true;
         self.ledger
             .settle_all(|_| Err(Rejection::new(Reason::NotDelivered, why)));
         // This is the way out of an error already: what can't be written now can't be told of either.
         let _ = self.take_settled();
-    }
-
-    fn finish(&mut self) -> Result<(), Fatal> {
-        self.console.wipe_progress();
-        self.flush_tee(true);
-        self.plan.rejects.finish()?;
-        match &mut self.plan.checkpoint {
-            Some(checkpoint) => Ok(checkpoint.keep()?),
-            None => Ok(()),
-        }
+        let _ = self.account.conclude(&Verdict::Aborted(why.to_owned()));
     }
 }
 
-/// Prints how far the run is, once a second, from the first second on.
-struct Progress {
-    started: Instant,
-    shown: Instant,
-}
-
-impl Progress {
-    fn show(&mut self, console: &Console, summary: &Summary, in_flight: usize) {
-        if self.shown.elapsed() < Duration::from_secs(1) {
-            return;
-        }
-        self.shown = Instant::now();
-        let rate = per_second(summary.delivered, self.started.elapsed());
-        console.progress(format_args!(
-            "{} read, {} delivered, {} rejected, {} in flight ({}/s)",
-            grouped(summary.read),
-            grouped(summary.delivered),
-            grouped(summary.rejected),
-            grouped(in_flight as u64),
-            grouped(rate),
-        ));
-    }
+/// A receipt as the report has it.
+fn receipt(receipt: &impl Serialize) -> Box<str> {
+    let text = serde_json::to_string(receipt);
+    text.expect("receipts are numbers and texts").into()
 }
 
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "transaction_tests.rs"]
+mod transaction_tests;

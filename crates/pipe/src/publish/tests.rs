@@ -16,6 +16,7 @@ use crate::{
     console::{Captured, Level},
     ledger::Ticket,
     reject::Rejects,
+    report::Report,
     stop::Stop,
 };
 
@@ -33,6 +34,11 @@ enum Answer {
     Fatal,
 }
 
+#[derive(Serialize)]
+struct Receipt {
+    at: Ticket,
+}
+
 #[derive(Default)]
 struct Scripted {
     script: VecDeque<Answer>,
@@ -48,7 +54,7 @@ struct Scripted {
 }
 
 impl Publisher for Scripted {
-    type Receipt = ();
+    type Receipt = Receipt;
 
     fn send(&mut self, ticket: Ticket, record: &Outgoing<'_>) -> Result<(), SendError> {
         let answer = self.script.pop_front().unwrap_or(Answer::Deliver);
@@ -69,7 +75,7 @@ impl Publisher for Scripted {
         Ok(())
     }
 
-    fn poll(&mut self, _: Duration, settled: &mut Vec<Settled<()>>) -> Result<(), Fatal> {
+    fn poll(&mut self, _: Duration, settled: &mut Vec<Settled<Receipt>>) -> Result<(), Fatal> {
         if let Some((left, stop)) = &mut self.stop_after_polls {
             *left = left.saturating_sub(1);
             if *left == 0 {
@@ -81,7 +87,7 @@ impl Publisher for Scripted {
         }
         self.in_flight.retain(|(ticket, answer)| {
             match answer {
-                Answer::Deliver => settled.push((*ticket, Ok(()))),
+                Answer::Deliver => settled.push((*ticket, Ok(Receipt { at: *ticket }))),
                 Answer::Refuse => {
                     settled.push((*ticket, Err(Rejection::new(Reason::Refused, "no"))));
                 }
@@ -100,19 +106,29 @@ impl Publisher for Scripted {
     }
 }
 
-struct Ran {
-    summary: Summary,
-    ending: Result<Ending, String>,
-    tee: String,
-    messages: String,
-    rejects: String,
+pub(super) struct Ran {
+    pub(super) summary: Summary,
+    pub(super) ending: Result<Ending, String>,
+    pub(super) tee: String,
+    pub(super) messages: String,
+    pub(super) rejects: String,
     acks: String,
+    pub(super) report: String,
     /// The line of the checkpoint; 0 if none was reached.
-    checkpoint: u64,
+    pub(super) checkpoint: u64,
 }
 
 fn publish(
     client: &mut Scripted,
+    lines: &[u8],
+    stop: Stop,
+    change: impl FnOnce(&mut Plan<Captured>),
+) -> Ran {
+    publish_with(client, lines, stop, change)
+}
+
+pub(super) fn publish_with<P: Publisher>(
+    client: &mut P,
     lines: &[u8],
     stop: Stop,
     change: impl FnOnce(&mut Plan<Captured>),
@@ -132,10 +148,11 @@ fn publish(
         tee: Some(Output::new("stdout", tee.clone(), false)),
         acks: Some(AckWriter::open(&file("acks")).unwrap()),
         checkpoint: Some(Checkpoint::open(&file("checkpoint")).unwrap()),
+        report: Some(Report::open(&file("report"), false).unwrap()),
     };
     change(&mut plan);
     let (summary, ending) = run(client, &mut input, plan, &console);
-    let read = |name| std::fs::read_to_string(file(name)).unwrap();
+    let read = |name| std::fs::read_to_string(file(name)).unwrap_or_default();
     Ran {
         summary,
         ending: ending.map_err(|error| error.to_string()),
@@ -143,6 +160,7 @@ fn publish(
         messages: messages.text(),
         rejects: read("rejects"),
         acks: read("acks"),
+        report: read("report"),
         checkpoint: Checkpoint::open(&file("checkpoint")).unwrap().start().line,
     }
 }
@@ -193,6 +211,10 @@ fn the_tee_has_what_was_delivered_in_the_order_of_the_input() {
         "{}",
         ran.rejects
     );
+    let reported: Vec<_> = ran.report.lines().collect();
+    assert_eq!(reported[0], r#"{"line":1,"at":0}"#);
+    assert!(reported[1].starts_with(r#"{"line":2,"reason":"refused""#));
+    assert_eq!(reported.len(), 5);
 }
 
 #[test]
@@ -357,6 +379,7 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
         tee: Some(Output::new("stdout", writer, false)),
         acks: None,
         checkpoint: None,
+        report: None,
     };
     let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
     assert_eq!(ending.unwrap(), Ending::ReaderGone);
@@ -398,6 +421,7 @@ fn an_input_that_breaks_ends_the_run_after_what_was_read_is_delivered() {
         tee: None,
         acks: None,
         checkpoint: None,
+        report: None,
     };
     let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
     assert_eq!(ending.unwrap_err().to_string(), "stdin: the disk is gone");

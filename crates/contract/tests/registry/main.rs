@@ -1,6 +1,6 @@
 //! The registry client against a server that says what the test wants.
 
-#[path = "registry/script.rs"]
+mod options;
 mod script;
 
 use std::io::Write;
@@ -8,10 +8,11 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tapline_contract::args::RegistryArgs;
 use tapline_contract::registry::{
-    Credentials, Reference, Registered, Registry, RegistryError, SchemaKind, Settings, Version,
+    Credentials, Definition, Reference, Registered, Registry, RegistryError, SchemaKind, Settings,
+    Version,
 };
+use tapline_contract::schema::Schema;
 use tapline_contract::wire::Guid;
 
 use script::{Act, Script, json};
@@ -26,9 +27,19 @@ fn registry(addresses: &[&str], timeout: Duration) -> Registry {
         addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
         credentials: None,
         ca_file: None,
+        client_files: None,
         timeout,
     })
     .unwrap()
+}
+
+/// A schema that refers to none.
+fn plain(text: &str) -> Definition<'_> {
+    Definition {
+        text,
+        references: &[],
+        normalize: true,
+    }
 }
 
 /// An address that nothing listens on.
@@ -42,7 +53,7 @@ fn a_schema_is_looked_up_and_the_id_kept() {
     let script = Script::new([json(200, r#"{"subject":"a/b c-value","id":7,"version":3}"#)]);
     let registry = client(&script);
     for _ in 0..3 {
-        let found = registry.look_up("a/b c-value", r#"{"type": "object"}"#);
+        let found = registry.look_up("a/b c-value", plain(r#"{"type": "object"}"#));
         assert_eq!(
             found,
             Ok(Registered {
@@ -73,7 +84,7 @@ fn a_schema_is_looked_up_and_the_id_kept() {
 #[test]
 fn registering_normalises_in_the_same_way() {
     let script = Script::new([json(200, r#"{"id":1}"#)]);
-    let registered = client(&script).register("t-value", "{}");
+    let registered = client(&script).register("t-value", plain("{}"));
     assert_eq!(
         registered,
         Ok(Registered {
@@ -169,7 +180,7 @@ fn what_is_not_there_is_told_in_the_registrys_words_and_remembered_for_a_while()
             )
         );
     }
-    let error = registry.look_up("t-value", "{}").unwrap_err();
+    let error = registry.look_up("t-value", plain("{}")).unwrap_err();
     assert!(matches!(
         error,
         RegistryError::NotFound {
@@ -195,7 +206,7 @@ fn refusals_are_told_apart_and_not_repeated() {
         Act::Answer(403, "text/plain", "no entry".into()),
     ]);
     let registry = client(&script);
-    let told = || registry.register("t-value", "{}").unwrap_err();
+    let told = || registry.register("t-value", plain("{}")).unwrap_err();
     let error = told();
     assert!(matches!(error, RegistryError::Incompatible { .. }));
     assert!(
@@ -232,7 +243,7 @@ fn a_server_in_trouble_is_asked_again() {
         Act::HangUp,
         json(200, r#"{"id":3}"#),
     ]);
-    assert_eq!(client(&script).register("t", "{}").unwrap().id, 3);
+    assert_eq!(client(&script).register("t", plain("{}")).unwrap().id, 3);
     assert_eq!(script.requests().len(), 3);
 }
 
@@ -338,11 +349,12 @@ fn credentials_are_sent_with_every_request_and_never_told() {
         addresses: vec![script.address.parse().unwrap()],
         credentials: Some(Credentials::new("user:geheim").unwrap()),
         ca_file: None,
+        client_files: None,
         timeout: Duration::from_secs(10),
     })
     .unwrap();
     registry.by_id(1).unwrap();
-    let error = registry.register("t", "{}").unwrap_err();
+    let error = registry.register("t", plain("{}")).unwrap_err();
     for text in [format!("{error} {error:?}"), format!("{registry:?}")] {
         assert!(!text.contains("geheim"), "{text}");
         assert!(!text.contains("dXNlcjpnZWhlaW0="), "{text}");
@@ -357,53 +369,54 @@ fn credentials_are_sent_with_every_request_and_never_told() {
 }
 
 #[test]
-fn the_options_open_a_registry() {
-    let script = Script::new([json(200, r#"{"schema":"1"}"#)]);
-    let none = RegistryArgs::default();
-    assert!(none.open(Some("user:geheim")).unwrap().is_none());
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("auth");
-    std::fs::write(&file, "file:secret\n").unwrap();
-    let args = RegistryArgs {
-        registry: vec![format!(" {}/", script.address)],
-        registry_auth_file: Some(file),
-        ..RegistryArgs::default()
+fn references_are_sent_and_followed() {
+    let site = Reference {
+        name: "site.json".into(),
+        subject: "site".into(),
+        version: 2,
     };
-    let registry = args.open(Some("user:geheim")).unwrap().unwrap();
-    registry.by_id(1).unwrap();
-    let request = script.requests()[0].to_ascii_lowercase();
-    // The file goes before the variable.
-    assert!(
-        request.contains("authorization: basic zmlsztpzzwnyzxq=\r\n"),
-        "{request}"
-    );
-}
-
-#[test]
-fn settings_that_cannot_be_are_told_before_anything_is_sent() {
-    let args = |registry: &str| RegistryArgs {
-        registry: vec![registry.to_owned()],
-        ..RegistryArgs::default()
+    let script = Script::new([
+        json(200, r#"{"id":9}"#),
+        json(
+            200,
+            r#"{"schemaType":"JSON","schema":"{\"$ref\":\"point.json\"}","references":[{"name":"point.json","subject":"point","version":1},{"name":"site.json","subject":"site","version":2}]}"#,
+        ),
+        json(
+            200,
+            r#"{"schemaType":"JSON","schema":"{\"type\":\"array\"}"}"#,
+        ),
+    ]);
+    let registry = client(&script);
+    let definition = Definition {
+        text: r#"{"$ref":"site.json"}"#,
+        references: std::slice::from_ref(&site),
+        normalize: false,
     };
-    let told = |args: &RegistryArgs, auth| args.open(auth).unwrap_err().to_string();
-    let error = told(&args("http://user:geheim@registry"), None);
-    assert!(
-        !error.contains("geheim") && error.contains("SCHEMA_REGISTRY_AUTH"),
-        "{error}"
-    );
+    registry.register("t-value", definition).unwrap();
+    let found = registry.resolve(std::slice::from_ref(&site)).unwrap();
+    let named = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     assert_eq!(
-        told(&args("http://registry"), Some("geheim")),
-        "SCHEMA_REGISTRY_AUTH: schema registry credentials: they must be user:password"
+        found,
+        [
+            named("site.json", r#"{"$ref":"point.json"}"#),
+            named("point.json", r#"{"type":"array"}"#)
+        ]
     );
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ca.pem");
-    let with_file = RegistryArgs {
-        registry_ca_file: Some(file.clone()),
-        ..args("https://registry")
-    };
-    assert!(told(&with_file, None).contains("No such file"));
-    std::fs::write(&file, "no certificate").unwrap();
-    assert!(told(&with_file, None).ends_with("ca.pem: no certificate in it (PEM)"));
+    let requests = script.requests();
+    assert!(
+        requests[0].starts_with("POST /subjects/t-value/versions?normalize=false "),
+        "{}",
+        requests[0]
+    );
+    assert!(
+        requests[0].contains(r#""references":[{"name":"site.json","subject":"site","version":2}]"#),
+        "{}",
+        requests[0]
+    );
+    assert_eq!(requests.len(), 3);
+    let schema = Schema::from_text("t", definition.text, &found).unwrap();
+    assert!(schema.validator().check(b"[]").is_ok());
+    assert!(schema.validator().check(b"{}").is_err());
 }
 
 #[test]
