@@ -40,7 +40,7 @@ def main(servers, topic, registry, schema, key, framing="prefix"):
         record = json.loads(line)
         while True:
             try:
-                producer.produce(topic, key=record[key], value=record, on_delivery=failed)
+                producer.produce(topic, key=record[key], value=record, headers=[], on_delivery=failed)
                 break
             except BufferError:
                 producer.poll(0.1)

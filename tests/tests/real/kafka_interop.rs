@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use tapline_testkit::real::workspace;
 use tapline_testkit::{RealBrokers, Run};
 
+use crate::registry::{answering, response};
+
 /// Between records, where a peer can be told: no byte of any record of ours.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
@@ -172,6 +174,52 @@ fn what_confluents_serialiser_writes_is_read_by_topic_tap() {
     got.sort();
     wanted.sort();
     assert_eq!(got, wanted);
+}
+
+#[test]
+fn what_confluents_serialiser_names_in_a_header_is_read_by_topic_tap() {
+    let brokers = RealBrokers::shared();
+    let topic = new_topic(&brokers, "header", 1);
+    let guid = "89791762-2336-186f-9674-4b90a8e2d2c4";
+    // Apicurio knows no GUIDs; this is all that Confluent's own says to either side.
+    let schema = std::fs::read_to_string(workspace().join(SCHEMA)).expect("the schema");
+    let known =
+        json!({"id": 7, "version": 1, "guid": guid, "schemaType": "JSON", "schema": schema});
+    let known = known.to_string();
+    let (_peer, registry) = answering(move |_, request| {
+        if request.contains("/subjects/") || request.contains("/schemas/") {
+            response("200 OK", "application/json", &known)
+        } else {
+            // What else its client asks for, such as associations, older registries don't have.
+            response(
+                "404 Not Found",
+                "application/json",
+                r#"{"error_code":404,"message":"no"}"#,
+            )
+        }
+    });
+    let (input, keyed) = keyed_readings(3);
+    let python = python("serialize.py")
+        .args([
+            brokers.servers(),
+            &topic,
+            &registry,
+            SCHEMA,
+            "generatorID",
+            "header",
+        ])
+        .finish_with(input);
+    python.assert_code(0);
+    let tapped = envelopes(&brokers.kafka_topic(&topic), &["--registry", &registry]);
+    assert_eq!(tapped.len(), keyed.len());
+    for (envelope, (key, line)) in tapped.iter().zip(&keyed) {
+        let reading: Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(
+            (&envelope["value"], &envelope["key"]),
+            (&reading, &json!(key))
+        );
+        assert_eq!(envelope["headers"][0][0], "__value_schema_id", "{envelope}");
+    }
 }
 
 #[test]

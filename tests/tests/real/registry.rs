@@ -20,36 +20,41 @@ fn schema(text: &str) -> (TempDir, String) {
     (folder, path)
 }
 
-/// A registry that gives each request the answer that belongs to the request's number, from 0.
-fn registry(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> (Peer, String) {
+/// A registry whose answer to a request depends on the request's number, from 0, and its first line.
+pub(crate) fn answering(
+    answer: impl Fn(usize, &str) -> String + Send + Sync + 'static,
+) -> (Peer, String) {
     let peer = Peer::attending(move |stream, number| {
-        if take_request(&stream) {
-            let _ = (&stream).write_all(answer(number).as_bytes());
+        if let Some(request) = take_request(&stream) {
+            let _ = (&stream).write_all(answer(number, &request).as_bytes());
         }
     });
     let url = format!("http://{}", peer.address());
     (peer, url)
 }
 
-/// Reads a request to its end; whether there was one.
-fn take_request(stream: &TcpStream) -> bool {
+/// Reads a request to its end; its first line, if there was one.
+fn take_request(stream: &TcpStream) -> Option<String> {
     let mut reader = BufReader::new(stream);
-    let (mut line, mut length) = (String::new(), 0);
+    let (mut first, mut length) = (None, 0);
     loop {
-        line.clear();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return false;
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
         }
         if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap_or(0);
+            length = value.trim().parse().ok()?;
         }
         if line.trim().is_empty() {
-            return reader.read_exact(&mut vec![0; length]).is_ok();
+            reader.read_exact(&mut vec![0; length]).ok()?;
+            return first;
         }
+        first.get_or_insert(line);
     }
 }
 
-fn response(status: &str, kind: &str, body: &str) -> String {
+/// An HTTP response.
+pub(crate) fn response(status: &str, kind: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
@@ -178,14 +183,14 @@ fn a_registry_that_is_not_well_ends_the_run_with_what_it_said() {
     let address = brokers.kafka_topic(&new_topic(&brokers, "unwell", 1));
     let (_folder, path) = schema(SCHEMA);
     let html = "<html><body>Welcome to the proxy</body></html>";
-    let (_broken, broken) = registry(|_| {
+    let (_broken, broken) = answering(|_, _| {
         let why = r#"{"error_code":50001,"message":"the store is on fire"}"#;
         response("500 Internal Server Error", "application/json", why)
     });
-    let (_page, page) = registry(move |_| response("200 OK", "text/html", html));
-    let (_gateway, gateway) = registry(move |_| response("502 Bad Gateway", "text/html", html));
+    let (_page, page) = answering(move |_, _| response("200 OK", "text/html", html));
+    let (_gateway, gateway) = answering(move |_, _| response("502 Bad Gateway", "text/html", html));
     let (_nonsense, nonsense) =
-        registry(|_| response("200 OK", "application/json", "{\"identity\":1}"));
+        answering(|_, _| response("200 OK", "application/json", "{\"identity\":1}"));
     let silent = Peer::saying("");
     let silent_url = format!("http://{}", silent.address());
     for (url, words) in [
@@ -214,11 +219,11 @@ fn a_registry_that_is_slow_or_fails_for_a_while_is_waited_for() {
     let address = brokers.kafka_topic(&new_topic(&brokers, "patient", 1));
     let (_folder, path) = schema(SCHEMA);
     let found = || response("200 OK", "application/json", "{\"id\":1234,\"version\":1}");
-    let (slow_peer, slow) = registry(move |_| {
+    let (slow_peer, slow) = answering(move |_, _| {
         std::thread::sleep(Duration::from_secs(2));
         found()
     });
-    let (failing_peer, failing) = registry(move |number| {
+    let (failing_peer, failing) = answering(move |number, _| {
         if number < 2 {
             response("503 Service Unavailable", "text/plain", "starting")
         } else {
@@ -244,7 +249,8 @@ fn a_registry_that_is_dead_is_passed_over_for_its_replica() {
     let brokers = RealBrokers::shared();
     let address = brokers.kafka_topic(&new_topic(&brokers, "replica", 1));
     let (_folder, path) = schema(SCHEMA);
-    let (_broken, broken) = registry(|_| response("500 Internal Server Error", "text/plain", "no"));
+    let (_broken, broken) =
+        answering(|_, _| response("500 Internal Server Error", "text/plain", "no"));
     for first in ["http://127.0.0.1:1", &broken] {
         let both = format!("{first},{}", brokers.registry());
         produce(
