@@ -16,19 +16,22 @@ as_root() {
 
 # need COMMAND:PACKAGE…: makes sure that each command is there.
 need() {
-    local pair missing=() packages=()
+    local pair packages=()
     for pair in "$@"; do
-        command -v "${pair%%:*}" >/dev/null && continue
-        missing+=("${pair%%:*}")
-        packages+=("${pair##*:}")
+        command -v "${pair%%:*}" >/dev/null || packages+=("${pair##*:}")
     done
-    [ ${#missing[@]} = 0 ] && return
+    [ ${#packages[@]} = 0 ] && return
+    install_packages "${packages[@]}"
+}
+
+# install_packages PACKAGE…: has apt-get do it, or says that it is to be done.
+install_packages() {
     can_install ||
-        fail "missing: ${missing[*]}. Install them (on Debian or Ubuntu: apt-get install ${packages[*]}) and run this again."
-    printf '%s: installing %s\n' "${0##*/}" "${packages[*]}" >&2
+        fail "missing: $*. Install that (on Debian or Ubuntu: apt-get install $*) and run this again."
+    printf '%s: installing %s\n' "${0##*/}" "$*" >&2
     as_root apt-get update -qq >/dev/null &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null ||
-        fail "apt-get could not install ${packages[*]}"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null ||
+        fail "apt-get could not install $*"
 }
 
 # What a build needs: Rust, and for OpenSSL and librdkafka a C compiler, make and perl.

@@ -1,5 +1,7 @@
 //! What the pipelines in `tests/` share: the closing line as numbers, inputs, and taps that are ready.
 
+pub mod real;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;

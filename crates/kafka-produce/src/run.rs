@@ -2,6 +2,8 @@
 
 use std::env;
 use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use tapline_kafka::{
@@ -65,6 +67,26 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     Ok(code)
 }
 
+/// A producer for a topic that was made just now: the broker that it asks may hear of it a little later than the one that
+/// was asked before.
+fn connect_to_new(
+    topic: &str,
+    settings: &Settings,
+    options: &ProducerOptions,
+) -> Result<Producer, ClientError> {
+    let start = Instant::now();
+    loop {
+        match Producer::connect(settings, topic, options) {
+            Err(ClientError::UnknownTopic { .. })
+                if start.elapsed() < settings.connect_timeout() =>
+            {
+                thread::sleep(Duration::from_millis(50));
+            }
+            other => return other,
+        }
+    }
+}
+
 /// A producer for the topic, which is made if that is asked for.
 fn connect(
     args: &Args,
@@ -89,7 +111,7 @@ fn connect(
                 )),
                 _ => console.info(format_args!("topic '{topic}' was made with {count} partitions")),
             }
-            Producer::connect(settings, topic, &options)?
+            connect_to_new(topic, settings, &options)?
         }
         Err(error @ ClientError::UnknownTopic { .. }) => bail!("{error} (--create-topic makes it)"),
         other => other?,

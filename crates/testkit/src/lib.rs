@@ -7,6 +7,7 @@ pub mod brokers;
 pub mod finished;
 pub mod peer;
 pub mod proxy;
+pub mod real;
 pub mod run;
 pub mod running;
 
@@ -20,6 +21,7 @@ pub use brokers::DevBrokers;
 pub use finished::{Finished, json_lines};
 pub use peer::Peer;
 pub use proxy::Proxy;
+pub use real::{BrokersAlone, RealBrokers, unique};
 pub use run::Run;
 pub use running::Running;
 pub use rustix::process::Signal;
