@@ -11,8 +11,10 @@ mod context;
 mod ends;
 mod incoming;
 mod java;
+mod offsets;
 mod producer;
 mod properties;
+mod reading;
 mod start;
 pub mod topics;
 

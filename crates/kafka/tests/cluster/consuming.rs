@@ -184,12 +184,14 @@ fn a_group_goes_on_after_what_was_committed() {
         partition,
         offset,
     };
-    first.commit(&[done(2)], true).unwrap();
+    first.done(&[done(2)]);
+    first.commit(true).unwrap();
     drop(first);
 
     let mut second = Consumer::connect(&settings, &topic, &options).unwrap();
     assert_eq!(read_on(&mut second), [format!("t/{partition}@2=2")]);
-    second.commit(&[done(3)], false).unwrap();
+    second.done(&[done(3)]);
+    second.commit(false).unwrap();
     drop(second);
 
     let mut third = Consumer::connect(&settings, &topic, &options).unwrap();
