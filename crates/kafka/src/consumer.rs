@@ -111,7 +111,7 @@ impl Consumer {
         } else {
             "earliest"
         };
-        let config = settings.config(&[
+        let mut defaults = vec![
             (
                 "group.id",
                 options.group.clone().unwrap_or_else(|| NO_GROUP.to_owned()),
@@ -133,17 +133,17 @@ impl Consumer {
             ),
             // The default of a second stalls a fast reader each time the queue was full.
             ("fetch.queue.backoff.ms", "10".to_owned()),
-        ]);
-        let mut config = config;
+        ];
+        if is_of_users(topic) {
+            // The members of a group match the pattern themselves.
+            defaults.push(("topic.blacklist", "^__".to_owned()));
+        }
+        let mut config = settings.config(&defaults);
         if let Some(group) = &options.group {
             config.set("group.id", group);
         }
         if let Some(instance) = &options.instance {
             config.set("group.instance.id", instance);
-        }
-        if is_of_users(topic) {
-            // The members of a group match the pattern themselves.
-            config.set("topic.blacklist", "^__");
         }
         let context = settings.context();
         let watch = Watch::new(context.clone(), options.group.is_some(), bounds);

@@ -92,10 +92,14 @@ impl State {
         let what = "cannot read on";
         match error {
             KafkaError::MessageConsumptionFatal(code) => {
-                let reason = inner
-                    .client()
-                    .fatal_error()
-                    .map_or_else(|| describe(*code), |(_, reason)| reason);
+                let reason = match inner.client().fatal_error() {
+                    Some((Code::FencedInstanceId, _)) => {
+                        "another member of the group came with the same group.instance.id"
+                            .to_owned()
+                    }
+                    Some((_, reason)) => reason,
+                    None => describe(*code),
+                };
                 Err(ClientError::Fatal { what, reason })
             }
             KafkaError::MessageConsumption(Code::GroupAuthorizationFailed) if !self.grouped => {
