@@ -6,9 +6,11 @@ mod address;
 mod args;
 mod assignment;
 mod client;
+mod cluster;
 mod consumer;
 mod context;
 mod ends;
+mod groups;
 mod incoming;
 mod java;
 mod offsets;
@@ -21,8 +23,10 @@ pub mod topics;
 pub use address::{Address, AddressError, Broker, DEFAULT_PORT, Topic};
 pub use args::ConnectArgs;
 pub use client::{ClientError, Settings};
+pub use cluster::{BrokerInfo, Cluster, Extent};
 pub use consumer::{Consumer, ConsumerOptions, Event, Position};
 pub use context::{Failure, Severity, Sink, console_sink};
+pub use groups::{GroupInfo, MemberInfo};
 pub use incoming::{Incoming, TimestampKind};
 pub use producer::{
     Delivered, FailureKind, Header, Outgoing, Producer, ProducerOptions, SendError, Settled,

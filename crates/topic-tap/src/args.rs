@@ -19,6 +19,24 @@ use tapline_pipe::{
 
 use crate::tokens::Tokens;
 
+/// What has no meaning where nothing is tapped.
+const TAPPING: [&str; 14] = [
+    "format",
+    "key_only",
+    "csv",
+    "from",
+    "until",
+    "until_end",
+    "partition",
+    "count",
+    "duration",
+    "group_instance_id",
+    "no_commit",
+    "exec",
+    "acks_from",
+    "registry",
+];
+
 /// Tap MQTT and Kafka topics: what arrives there, line by line, on stdout
 ///
 /// A record is acknowledged (MQTT: PUBACK or PUBREC; Kafka, with --group: the offset is committed) only
@@ -43,6 +61,9 @@ Examples:
   topic-tap mqtt://edge/emergency_generator/+ --exec \\
       'kafka-produce kafka://core/emergency_generator --envelope --key generatorID'
       A bridge: MQTT is acknowledged when Kafka has the record on all its replicas.
+  topic-tap --list kafka://localhost
+  topic-tap --groups kafka://localhost/emergency_generator
+      What there is on a cluster; who reads a topic, and how far behind they are.
 
 Exit codes: 0 done; 1 records were not written or not acknowledged, or the command of --exec rejected
 some; 2 it could not run, or lost what it tapped; 130, 143 stopped by SIGINT, SIGTERM."
@@ -64,6 +85,10 @@ pub struct Args {
     /// Options of a member of a consumer group.
     #[command(flatten)]
     pub group: GroupArgs,
+
+    /// What is listed in place of records.
+    #[command(flatten)]
+    pub listing: ListingArgs,
 
     /// Run COMMAND in a shell, feed it envelopes, and acknowledge what it says is safe (PIPE_ACKS)
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["acks_from", "format", "key_only", "csv"], help_heading = "Delivery")]
@@ -115,11 +140,12 @@ pub struct OutputArgs {
     /// Write envelopes: JSON objects with seq, source, topic, timestamp, key, headers and the value
     ///
     /// Without one of these options a line is the value, byte for byte. A value that holds line ends then
-    /// takes several lines, and a Kafka tombstone is an empty one.
+    /// takes several lines, and a Kafka tombstone is an empty one. With --list and --groups: JSON objects,
+    /// too.
     #[arg(short = 'J', long)]
     pub envelope: bool,
 
-    /// Form of what is written for each record: a text with kcat's tokens, such as '%p %o %k: %s\n'
+    /// Form of what is written for each record: a text with kcat's tokens, as in '%k: %s\n'
     ///
     /// %s  value                           %k  key
     /// %S  its length, -1 for a tombstone  %K  its length, -1 for none
@@ -130,9 +156,9 @@ pub struct OutputArgs {
     /// \n \r \t \\ \0  line feed, carriage return, tab, backslash, NUL
     /// \xHH            the byte of this hexadecimal number
     ///
-    /// Nothing is added: a form that ends without \n leaves the records on one line. A header without a
-    /// value is name=NULL. A message of MQTT has no key, partition or offset: %k, %p and %o are empty, and
-    /// %T is when it arrived.
+    /// Nothing is added: a form that ends without \n leaves the records on one line.
+    /// A header without a value is name=NULL. A message of MQTT has no key, partition
+    /// or offset: %k, %p and %o are empty, and %T is when it arrived.
     #[arg(long, value_name = "FORM", verbatim_doc_comment)]
     pub format: Option<Tokens>,
 
@@ -154,7 +180,7 @@ pub struct OutputArgs {
 #[command(next_help_heading = "Begin and end")]
 pub struct RangeArgs {
     /// Where to begin on Kafka: beginning, end, an OFFSET, -N (the last N of each partition), a TIME
-    /// (RFC 3339, or a day) or -TIME ago (-10m) [default: end; with --until and --until-end beginning]
+    /// (RFC 3339, or a day) or -TIME ago (-10m; ms, s, m, h, d) [default: end; with --until and --until-end beginning]
     ///
     /// An offset that is no more, or not yet, there stands for the nearest that is. In a group only where it
     /// has committed nothing yet.
@@ -229,6 +255,26 @@ pub struct GroupArgs {
     pub no_commit: bool,
 }
 
+/// What is listed in place of records.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Listing")]
+pub struct ListingArgs {
+    /// Tap nothing: list the brokers of a Kafka cluster and the address's topics, by default all but
+    /// Kafka's own (__…), with each partition's leader, replicas, in-sync replicas, low and high offset
+    ///
+    /// A table, or with -J a JSON object for each broker and partition. Of a partition without a leader the
+    /// offsets are not known. Can be given with --groups.
+    #[arg(long, conflicts_with_all = TAPPING, conflicts_with = "group")]
+    pub list: bool,
+
+    /// Tap nothing: list the Kafka consumer groups of the address's topics, or the one of --group, with
+    /// their members, and for each partition the committed offset and the lag behind the high one
+    ///
+    /// Of groups that use group.protocol=consumer (KIP-848) state and members are not told.
+    #[arg(long, conflicts_with_all = TAPPING)]
+    pub groups: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +295,9 @@ mod tests {
             "--until 5 --until-end",
             "--no-commit",
             "--group-instance-id a",
+            "--list --from end",
+            "--list --group g",
+            "--groups --count 1",
         ] {
             let line = ["topic-tap", "kafka://a/t"].into_iter();
             let parsed = Args::try_parse_from(line.chain(options.split(' ')));

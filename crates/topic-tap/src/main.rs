@@ -6,11 +6,13 @@ mod exec;
 mod format;
 mod kafka;
 mod line;
+mod listing;
 mod mqtt;
 mod pending;
 mod registry;
 mod source;
 mod stdout;
+mod table;
 mod tap;
 mod tokens;
 
@@ -51,6 +53,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, console: &Console) -> Result<u8> {
+    if args.listing.list || args.listing.groups {
+        return listing::run(args, console);
+    }
     let stop = Stop::install().context("signals")?;
     let sources = source::open(args, console, &stop)?;
     let sink = open_sink(args)?;

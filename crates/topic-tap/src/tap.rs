@@ -167,7 +167,7 @@ impl Tap {
         let rejected = self.summary.rejected;
         if self.unfit > 0 {
             let count = grouped(self.unfit);
-            let what = "records have no fields and were not written";
+            let what = "records are not JSON and were not written";
             self.console.error(format_args!("{count} {what}"));
         } else if rejected > 0 && !matches!(left, Left::ReaderGone) {
             let count = grouped(rejected);
