@@ -58,6 +58,29 @@ fn envelopes_of_both_sides_conform() {
 }
 
 #[test]
+fn listings_of_a_cluster_conform() {
+    let brokers = DevBrokers::start_with(&["--topic", "l:2"]);
+    let ran = Run::tool("topic-tap")
+        .args(["--list", "-J", &brokers.kafka])
+        .finish();
+    ran.assert_code(0);
+    assert_conforms("listing", &ran.stdout);
+    let entries = ran.json_lines();
+    let of = |kind| entries.iter().filter(move |entry| entry["type"] == kind);
+    assert_eq!((of("broker").count(), of("partition").count()), (3, 2));
+    assert!(of("partition").all(|entry| entry["high"] == 0));
+
+    let table = Run::tool("topic-tap")
+        .args(["--list", &brokers.kafka_topic("l")])
+        .finish();
+    table.assert_code(0);
+    let lines = table.lines();
+    let last = lines.last().expect("a row for each partition");
+    let last: Vec<_> = last.split_whitespace().collect();
+    assert_eq!((&last[..2], &last[5..]), (&["l", "1"][..], &["0", "0"][..]));
+}
+
+#[test]
 fn rejects_and_summaries_of_every_tool_conform() {
     let brokers = DevBrokers::start_with(&["--topic", "f:1"]);
     let folder = temp_dir();

@@ -1,4 +1,4 @@
-//! Which partitions a consumer reads and from where: resolving start positions, and following the group's rebalances.
+//! Which partitions a member of a group reads, and from where: following the group's rebalances.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::client::{ClientError, describe_error};
-use crate::consumer::fatal;
+use crate::consumer::{Position, fatal};
 use crate::context::{Context, Severity};
 use crate::ends::Slice;
-use crate::start::Start;
+use crate::offsets::{Bounds, locate};
 
 /// The limit for questions about offsets while the group waits for this member.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -32,7 +32,9 @@ const PROBE: Duration = Duration::from_secs(5);
 pub(crate) enum Change {
     Assigned {
         partitions: Vec<(String, i32)>,
-        /// With `until_end`: where they end.
+        /// From where each is read, where that is known.
+        begun: Vec<Position>,
+        /// Where each ends, if there is an end.
         slices: Option<Vec<Slice>>,
     },
     Revoked(Vec<(String, i32)>),
@@ -43,19 +45,17 @@ pub(crate) enum Change {
 pub(crate) struct Watch {
     context: Context,
     grouped: bool,
-    start: Start,
-    until_end: bool,
+    bounds: Bounds,
     changed: AtomicBool,
     changes: Mutex<Vec<Change>>,
 }
 
 impl Watch {
-    pub(crate) fn new(context: Context, grouped: bool, start: Start, until_end: bool) -> Self {
+    pub(crate) fn new(context: Context, grouped: bool, bounds: Bounds) -> Self {
         Self {
             context,
             grouped,
-            start,
-            until_end,
+            bounds,
             changed: AtomicBool::new(false),
             changes: Mutex::default(),
         }
@@ -97,12 +97,17 @@ impl Watch {
             consumer.assign(&list)
         };
         match done {
-            Ok(()) => self.note(Change::Assigned { partitions, slices }),
+            Ok(()) => self.note(Change::Assigned {
+                partitions,
+                begun: positions(&list),
+                slices,
+            }),
             Err(error) => self.note(Change::Failed(fatal("cannot take over partitions", &error))),
         }
     }
 
-    /// Where to begin in partitions that the group gave: at the committed offset, and at `start` where there is none.
+    /// Where to begin in partitions that the group gave: at the committed offset, and where there is none, at the
+    /// start that was asked for.
     fn locate_in_group(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -114,7 +119,7 @@ impl Watch {
             list.add_partition(topic, *partition);
         }
         if partitions.is_empty() {
-            return Ok((list, self.until_end.then(Vec::new)));
+            return Ok((list, self.bounds.until.map(|_| Vec::new())));
         }
         let committed = consumer
             .committed_offsets(list, LOOK_UP)
@@ -128,10 +133,10 @@ impl Watch {
             .iter()
             .all(|(topic, partition)| offset(topic, *partition).is_some());
         // The ends are asked for only when they matter.
-        let mut slices = if all_known && !self.until_end {
+        let mut slices = if all_known && self.bounds.until.is_none() {
             Vec::new()
         } else {
-            locate(consumer, partitions, self.start, LOOK_UP)?
+            locate(consumer, partitions, self.bounds, LOOK_UP)?
         };
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
@@ -150,7 +155,7 @@ impl Watch {
             list.add_partition_offset(topic, *partition, Offset::Offset(start))
                 .map_err(|error| failed(&error))?;
         }
-        Ok((list, self.until_end.then_some(slices)))
+        Ok((list, self.bounds.until.map(|_| slices)))
     }
 
     fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
@@ -221,6 +226,19 @@ impl ConsumerContext for Watch {
     }
 }
 
+/// The places in a list that are offsets.
+pub(crate) fn positions(list: &TopicPartitionList) -> Vec<Position> {
+    let position = |element: &TopicPartitionListElem<'_>| match element.offset() {
+        Offset::Offset(offset) => Some(Position {
+            topic: element.topic().to_owned(),
+            partition: element.partition(),
+            offset,
+        }),
+        _ => None,
+    };
+    list.elements().iter().filter_map(position).collect()
+}
+
 fn names(list: &TopicPartitionList) -> Vec<(String, i32)> {
     list.elements()
         .iter()
@@ -228,87 +246,12 @@ fn names(list: &TopicPartitionList) -> Vec<(String, i32)> {
         .collect()
 }
 
-/// Asks the brokers where partitions begin and end, and where in them `start` is. KIP-32, KIP-79.
-pub(crate) fn locate(
-    consumer: &BaseConsumer<Watch>,
-    partitions: &[(String, i32)],
-    start: Start,
-    timeout: Duration,
-) -> Result<Vec<Slice>, ClientError> {
-    let low = list_offsets(consumer, partitions, Offset::Beginning, timeout)?;
-    let high = list_offsets(consumer, partitions, Offset::End, timeout)?;
-    let from_time = match start {
-        Start::Time(ms) => Some(list_offsets(
-            consumer,
-            partitions,
-            Offset::Offset(ms.max(0)),
-            timeout,
-        )?),
-        _ => None,
-    };
-    let slices = partitions
-        .iter()
-        .enumerate()
-        .map(|(at, (topic, partition))| {
-            let (low, high) = (low[at].unwrap_or(0), high[at].unwrap_or(0));
-            let start = match start {
-                Start::Beginning => low,
-                Start::End => high,
-                Start::Offset(offset) => offset.clamp(low, high.max(low)),
-                Start::Last(count) => high.saturating_sub(count).max(low),
-                // No record of that time or later: with what comes.
-                Start::Time(_) => from_time
-                    .as_ref()
-                    .and_then(|offsets| offsets[at])
-                    .unwrap_or(high),
-            };
-            Slice {
-                topic: topic.clone(),
-                partition: *partition,
-                start,
-                stop: high,
-            }
-        });
-    Ok(slices.collect())
-}
-
-/// The offset that stands for `point` in each partition; `None` where there is none.
-fn list_offsets(
-    consumer: &BaseConsumer<Watch>,
-    partitions: &[(String, i32)],
-    point: Offset,
-    timeout: Duration,
-) -> Result<Vec<Option<i64>>, ClientError> {
-    let failed =
-        |error: &KafkaError| fatal("cannot learn where the partitions begin and end", error);
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        list.add_partition_offset(topic, *partition, point)
-            .map_err(|error| failed(&error))?;
-    }
-    let list = consumer
-        .offsets_for_times(list, timeout)
-        .map_err(|error| failed(&error))?;
-    let offset = |(topic, partition): &(String, i32)| {
-        let element = list.find_partition(topic, *partition);
-        let Some(element) = element else {
-            return Ok(None);
-        };
-        element.error().map_err(|error| failed(&error))?;
-        Ok(match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        })
-    };
-    partitions.iter().map(offset).collect()
-}
-
 /// Whether there is no record from `position` on, as a consumer of this partition alone finds.
 pub(crate) fn has_ended(config: &ClientConfig, slice: &Slice, position: i64) -> bool {
     let mut config = config.clone();
     config.set("group.id", NO_GROUP).remove("group.instance.id");
     let silent = Context::new(Arc::new(|_, _| {}));
-    let watch = Watch::new(silent, false, Start::Beginning, true);
+    let watch = Watch::new(silent, false, Bounds::default());
     let Ok(probe) = config.create_with_context::<_, BaseConsumer<Watch>>(watch) else {
         return false;
     };

@@ -1,36 +1,49 @@
 //! A consumer of topics: from a start to the end or on and on, alone or in a group, committing only what it is told.
 
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Duration;
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::address::Topic;
-use crate::assignment::{Change, NO_GROUP, Watch, has_ended, locate};
-use crate::client::{ClientError, Settings, describe, describe_error, not_made};
-use crate::context::{Context, Severity};
+use crate::assignment::{NO_GROUP, Watch};
+use crate::client::{ClientError, Settings, describe_error, not_made};
+use crate::context::Severity;
 use crate::ends::Ends;
 use crate::incoming::Incoming;
+use crate::offsets::{Bounds, locate};
+use crate::reading::{State, pause_all};
 use crate::start::Start;
 use crate::topics::{self, TopicInfo};
-
-/// So long nothing comes before it is looked whether there is anything left.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// What to read, beside [`Settings`].
 #[derive(Clone, Debug, Default)]
 pub struct ConsumerOptions {
     /// Where to begin; in a group only where it has committed nothing yet.
     pub start: Start,
-    /// Stop where each partition ended when the reading began.
+    /// Stop before this place of each partition, at the latest where it ended when the reading began.
+    pub until: Option<Start>,
+    /// Short for [`Start::End`] in `until`, if that is `None`.
     pub until_end: bool,
     /// The group to share the partitions with; `None` to read all of them alone.
     pub group: Option<String>,
+    /// The name of this member, for a group that waits for it to come back (`group.instance.id`, KIP-345).
+    pub instance: Option<String>,
     /// Only these partitions; empty for all. Not in a group.
     pub partitions: Vec<i32>,
+}
+
+impl ConsumerOptions {
+    fn bounds(&self) -> Bounds {
+        let end = self.until_end.then_some(Start::End);
+        Bounds {
+            start: self.start,
+            until: self.until.or(end),
+        }
+    }
 }
 
 /// Up to where a partition is done: the offset of the next record.
@@ -58,7 +71,7 @@ pub enum Event<'a> {
         /// No longer here.
         revoked: Vec<(String, i32)>,
     },
-    /// With `until_end`: each partition was read up to where it ended.
+    /// Each partition was read up to where it was to stop.
     End,
 }
 
@@ -67,18 +80,6 @@ pub enum Event<'a> {
 pub struct Consumer {
     inner: BaseConsumer<Watch>,
     state: State,
-}
-
-/// What a consumer knows beside its connection: apart from it, because records are borrowed from that.
-struct State {
-    context: Context,
-    config: ClientConfig,
-    grouped: bool,
-    paused: bool,
-    /// Since when nothing came.
-    quiet: Option<Instant>,
-    /// With `until_end`, once there is an assignment.
-    ends: Option<Ends>,
 }
 
 impl std::fmt::Debug for Consumer {
@@ -103,12 +104,14 @@ impl Consumer {
         topic: &Topic,
         options: &ConsumerOptions,
     ) -> Result<Self, ClientError> {
+        let bounds = options.bounds();
+        let until = bounds.until.is_some();
         let reset = if matches!(options.start, Start::End) {
             "latest"
         } else {
             "earliest"
         };
-        let config = settings.config(&[
+        let mut defaults = vec![
             (
                 "group.id",
                 options.group.clone().unwrap_or_else(|| NO_GROUP.to_owned()),
@@ -117,7 +120,7 @@ impl Consumer {
             ("isolation.level", "read_committed".to_owned()),
             ("enable.auto.commit", "false".to_owned()),
             ("enable.auto.offset.store", "false".to_owned()),
-            ("enable.partition.eof", options.until_end.to_string()),
+            ("enable.partition.eof", until.to_string()),
             // Memory is bounded by what is fetched ahead, which weighs four times its bytes where records are small,
             // and one answer of each broker. More of it made nothing faster.
             ("queued.max.messages.kbytes", "8192".to_owned()),
@@ -126,28 +129,29 @@ impl Consumer {
             // Until the last answer, which is empty, has come, the end isn't known.
             (
                 "fetch.wait.max.ms",
-                if options.until_end { "100" } else { "500" }.to_owned(),
+                if until { "100" } else { "500" }.to_owned(),
             ),
             // The default of a second stalls a fast reader each time the queue was full.
             ("fetch.queue.backoff.ms", "10".to_owned()),
-        ]);
-        let mut config = config;
+        ];
+        if is_of_users(topic) {
+            // The members of a group match the pattern themselves.
+            defaults.push(("topic.blacklist", "^__".to_owned()));
+        }
+        let mut config = settings.config(&defaults);
         if let Some(group) = &options.group {
             config.set("group.id", group);
         }
+        if let Some(instance) = &options.instance {
+            config.set("group.instance.id", instance);
+        }
         let context = settings.context();
-        let watch = Watch::new(
-            context.clone(),
-            options.group.is_some(),
-            options.start,
-            options.until_end,
-        );
+        let watch = Watch::new(context.clone(), options.group.is_some(), bounds);
         let inner: BaseConsumer<Watch> = config
             .create_with_context(watch)
             .map_err(|error| not_made(&error))?;
-        let topics = topics::look_up(settings, inner.client(), &context, topic, || {
-            drop(inner.poll(Duration::ZERO));
-        })?;
+        let serve = || drop(inner.poll(Duration::ZERO));
+        let (_, topics) = topics::look_up(settings, inner.client(), &context, Some(topic), serve)?;
         let grouped = options.group.is_some();
         let state = State {
             context,
@@ -156,6 +160,7 @@ impl Consumer {
             paused: false,
             quiet: None,
             ends: None,
+            begun: HashMap::new(),
         };
         let mut consumer = Self { inner, state };
         if grouped {
@@ -200,12 +205,8 @@ impl Consumer {
                 });
             }
         }
-        let slices = locate(
-            &self.inner,
-            &wanted,
-            options.start,
-            settings.connect_timeout(),
-        )?;
+        let bounds = options.bounds();
+        let slices = locate(&self.inner, &wanted, bounds, settings.connect_timeout())?;
         let mut list = TopicPartitionList::with_capacity(slices.len());
         for slice in &slices {
             list.add_partition_offset(&slice.topic, slice.partition, Offset::Offset(slice.start))
@@ -214,7 +215,7 @@ impl Consumer {
         self.inner
             .assign(&list)
             .map_err(|error| fatal("cannot begin to read", &error))?;
-        if options.until_end {
+        if bounds.until.is_some() {
             self.state.ends = Some(Ends::new(slices));
         }
         Ok(())
@@ -265,13 +266,7 @@ impl Consumer {
     /// librdkafka refuses.
     pub fn pause(&mut self) -> Result<(), ClientError> {
         if !self.state.paused {
-            let list = self
-                .inner
-                .assignment()
-                .map_err(|error| fatal("cannot pause", &error))?;
-            self.inner
-                .pause(&list)
-                .map_err(|error| fatal("cannot pause", &error))?;
+            pause_all(&self.inner)?;
             self.state.paused = true;
         }
         Ok(())
@@ -303,158 +298,52 @@ impl Consumer {
         Ok(())
     }
 
-    /// Commits for the group that all before these positions is done. Positions of partitions that were taken from
-    /// this consumer are passed over. Without a group nothing is committed.
+    /// Notes that all before these positions is done: what the next [`Consumer::commit`] tells the group, or the
+    /// rebalance that takes a partition away. Positions in partitions that are not here any more, or that were read
+    /// before a partition came back from another member, are passed over. Without a group nothing is noted.
+    pub fn done(&mut self, positions: &[Position]) {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for position in positions {
+            let place = (position.topic.clone(), position.partition);
+            let begun = self.state.begun.get(&place);
+            if begun.is_some_and(|begun| position.offset > *begun) {
+                let offset = Offset::Offset(position.offset);
+                // An offset from a record is one that can be added.
+                let _ = list.add_partition_offset(&position.topic, position.partition, offset);
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.inner.store_offsets(&list)
+        {
+            let text = format!("offsets not noted: {}", describe_error(&error));
+            self.state.context.tell(Severity::Info, &text);
+        }
+    }
+
+    /// Commits for the group what is [`done`](Consumer::done). Without a group nothing is committed.
     ///
     /// # Errors
     ///
     /// With `wait`: the broker did not take it. Without: only if it could not be sent; failures later are warned of.
-    pub fn commit(&self, positions: &[Position], wait: bool) -> Result<(), ClientError> {
-        if !self.state.grouped || positions.is_empty() {
+    pub fn commit(&self, wait: bool) -> Result<(), ClientError> {
+        if !self.state.grouped {
             return Ok(());
-        }
-        let failed = |error: &KafkaError| fatal("cannot commit offsets", error);
-        let mine = self.inner.assignment().map_err(|error| failed(&error))?;
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        for position in positions {
-            if mine
-                .find_partition(&position.topic, position.partition)
-                .is_some()
-            {
-                list.add_partition_offset(
-                    &position.topic,
-                    position.partition,
-                    Offset::Offset(position.offset),
-                )
-                .map_err(|error| failed(&error))?;
-            }
-        }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        // Also kept by librdkafka: a rebalance commits once more before it gives the partitions away.
-        if let Err(error) = self.inner.store_offsets(&list) {
-            self.state.context.tell(
-                Severity::Info,
-                &format!("offsets not stored: {}", describe_error(&error)),
-            );
         }
         let mode = if wait {
             CommitMode::Sync
         } else {
             CommitMode::Async
         };
-        match self.inner.commit(&list, mode) {
+        match self.inner.commit_consumer_state(mode) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(fatal("cannot commit offsets", &error)),
         }
     }
 }
 
-impl State {
-    /// Tells of a rebalance, if there was one.
-    fn changed(&mut self, inner: &BaseConsumer<Watch>) -> Result<Event<'static>, ClientError> {
-        let changes = inner.context().take_changes();
-        if changes.is_empty() {
-            let end = self.ends.as_ref().is_some_and(Ends::reached);
-            return Ok(if end { Event::End } else { Event::Idle });
-        }
-        let (mut assigned, mut revoked) = (Vec::new(), Vec::new());
-        for change in changes {
-            match change {
-                Change::Assigned { partitions, slices } => {
-                    if let Some(slices) = slices {
-                        self.ends
-                            .get_or_insert_with(|| Ends::new(Vec::new()))
-                            .add(slices);
-                    }
-                    assigned.extend(partitions);
-                }
-                Change::Revoked(partitions) => {
-                    if let Some(ends) = &mut self.ends {
-                        ends.remove(&partitions);
-                    }
-                    revoked.extend(partitions);
-                }
-                Change::Failed(error) => return Err(error),
-            }
-        }
-        self.paused = false;
-        Ok(Event::Rebalanced { assigned, revoked })
-    }
-
-    /// What to do about an error that librdkafka gives in a record's place. Those of connections were told already.
-    fn judge(
-        &mut self,
-        inner: &BaseConsumer<Watch>,
-        error: &KafkaError,
-    ) -> Result<Event<'static>, ClientError> {
-        use RDKafkaErrorCode as Code;
-        let what = "cannot read on";
-        match error {
-            KafkaError::MessageConsumptionFatal(code) => {
-                let reason = inner
-                    .client()
-                    .fatal_error()
-                    .map_or_else(|| describe(*code), |(_, reason)| reason);
-                Err(ClientError::Fatal { what, reason })
-            }
-            KafkaError::MessageConsumption(Code::GroupAuthorizationFailed) if !self.grouped => {
-                self.changed(inner)
-            }
-            KafkaError::MessageConsumption(
-                code @ (Code::TopicAuthorizationFailed
-                | Code::GroupAuthorizationFailed
-                | Code::InvalidGroupId
-                | Code::InconsistentGroupProtocol
-                | Code::FencedInstanceId
-                | Code::UnknownTopicOrPartition
-                | Code::UnknownTopic
-                | Code::UnknownPartition),
-            ) => Err(ClientError::Fatal {
-                what,
-                reason: describe(*code),
-            }),
-            _ => self.changed(inner),
-        }
-    }
-
-    /// Some partition of this number has no more records for now; librdkafka does not say of which topic.
-    fn notice_end(&mut self, partition: i32) {
-        if let Some(ends) = &mut self.ends
-            && !ends.of_several_topics()
-        {
-            ends.finish_number(partition);
-        }
-    }
-
-    /// Nothing came. With several topics this is when to look whether the last offsets of some partition hold no
-    /// record at all: transaction markers, or what was compacted away.
-    fn notice_quiet(&mut self, inner: &BaseConsumer<Watch>) {
-        let Some(ends) = &mut self.ends else { return };
-        if !ends.of_several_topics() || self.paused {
-            return;
-        }
-        if self.quiet.get_or_insert_with(Instant::now).elapsed() < QUIET {
-            return;
-        }
-        self.quiet = None;
-        let positions = inner.position().ok();
-        for slice in ends.open().to_vec() {
-            let position = positions
-                .as_ref()
-                .and_then(|list| {
-                    list.find_partition(&slice.topic, slice.partition)?
-                        .offset()
-                        .to_raw()
-                })
-                .map_or(slice.start, |offset| offset.max(slice.start));
-            // Past transaction markers the position moves on; past compacted records it does not.
-            if position >= slice.stop || has_ended(&self.config, &slice, position) {
-                ends.finish(&slice.topic, slice.partition);
-            }
-        }
-    }
+/// Whether a pattern stands for the topics of users only, not for those of Kafka itself (`__…`).
+fn is_of_users(topic: &Topic) -> bool {
+    matches!(topic, Topic::Pattern(_)) && !topics::names_internal(topic)
 }
 
 /// Stops fetching a partition that was read to its end: what comes after isn't wanted, and would slow the others down.

@@ -1,4 +1,4 @@
-//! Where each partition ended when the reading began, and which of them have been read that far.
+//! Where the reading of each partition is to stop, and which of them have been read that far.
 
 /// A partition from where its reading begins to where it stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub(crate) struct Slice {
     pub(crate) partition: i32,
     /// The offset of the first record to read.
     pub(crate) start: i64,
-    /// The offset after the last one: the high watermark, or under `read_committed` the last stable offset.
+    /// The offset before which to stop: at most the high watermark, under `read_committed` the last stable offset.
     pub(crate) stop: i64,
 }
 

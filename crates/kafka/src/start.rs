@@ -1,20 +1,20 @@
-//! Where to begin reading: `beginning`, `end`, an offset, the last N, or a time.
+//! A place in a partition: `beginning`, `end`, an offset, the last N, or a time.
 
 use jiff::{Span, Timestamp, ToSpan};
 
-/// Where to begin reading in each partition.
+/// Where to begin reading in each partition, or before which place to stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// With the oldest record that is kept.
+    /// The oldest record that is kept.
     Beginning,
-    /// With what arrives from now on.
+    /// What arrives from now on.
     #[default]
     End,
-    /// At an offset, or the nearest that there is.
+    /// An offset, or the nearest that there is.
     Offset(i64),
     /// So many offsets before the end.
     Last(i64),
-    /// With the first record of this time or later, in ms since 1970, UTC.
+    /// The first record of this time or later, in ms since 1970, UTC; the end, if there is none.
     Time(i64),
 }
 

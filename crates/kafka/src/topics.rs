@@ -107,38 +107,45 @@ pub(crate) fn all(metadata: &Metadata) -> Vec<TopicInfo> {
     topics
 }
 
-/// The topics that are meant.
+/// Whether Kafka's own topics are meant, too (`__consumer_offsets`, …): they are only when they are asked for.
+pub(crate) fn names_internal(topic: &Topic) -> bool {
+    match topic {
+        Topic::Name(_) => true,
+        Topic::Pattern(pattern) => pattern.starts_with("^__"),
+    }
+}
+
+/// The topics that are meant, `None` being all, with the rest of the cluster's answer.
 pub(crate) fn look_up<C: rdkafka::ClientContext>(
     settings: &Settings,
     client: &Client<C>,
     context: &Context,
-    topic: &Topic,
+    topic: Option<&Topic>,
     serve: impl Fn(),
-) -> Result<Vec<TopicInfo>, ClientError> {
-    match topic {
-        Topic::Name(name) => {
-            let metadata = settings.connect(client, context, Some(name), serve)?;
-            Ok(vec![find(&metadata, name, settings.servers())?])
-        }
-        Topic::Pattern(pattern) => {
-            let regex = regex::Regex::new(pattern).map_err(|_| {
-                ClientError::Configuration(format!(
-                    "'{pattern}' is not a regular expression for topics"
-                ))
-            })?;
-            let metadata = settings.connect(client, context, None, serve)?;
-            let mut found = all(&metadata);
-            found.retain(|topic| {
-                regex.is_match(&topic.name)
-                    && (pattern.starts_with("^__") || !topic.name.starts_with("__"))
-            });
-            if found.is_empty() {
-                let (topic, servers) = (pattern.clone(), settings.servers().to_owned());
-                return Err(ClientError::UnknownTopic { topic, servers });
-            }
-            Ok(found)
-        }
+) -> Result<(Metadata, Vec<TopicInfo>), ClientError> {
+    if let Some(Topic::Name(name)) = topic {
+        let metadata = settings.connect(client, context, Some(name), serve)?;
+        let found = find(&metadata, name, settings.servers())?;
+        return Ok((metadata, vec![found]));
     }
+    let pattern = topic.map_or("", Topic::as_str);
+    let regex = regex::Regex::new(pattern).map_err(|_| {
+        ClientError::Configuration(format!(
+            "'{pattern}' is not a regular expression for topics"
+        ))
+    })?;
+    let metadata = settings.connect(client, context, None, serve)?;
+    let mut found = all(&metadata);
+    let internal = topic.is_some_and(names_internal);
+    found
+        .retain(|topic| regex.is_match(&topic.name) && (internal || !topic.name.starts_with("__")));
+    if topic.is_some() && found.is_empty() {
+        return Err(ClientError::UnknownTopic {
+            topic: pattern.to_owned(),
+            servers: settings.servers().to_owned(),
+        });
+    }
+    Ok((metadata, found))
 }
 
 /// Makes a topic with `partitions` and `replication` copies of each, by default as many as the cluster is set to

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 use tapline_kafka::{
     Address, AddressError, Consumer, ConsumerOptions, Event, Incoming, Position, Start,
@@ -15,7 +15,7 @@ use tapline_kafka::{
 use tapline_pipe::console::Console;
 
 use crate::{
-    args::Args,
+    args::{Args, RangeArgs},
     line::{Arrived, Unframed},
     pending::Mark,
     registry::Frames,
@@ -30,17 +30,57 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// fetched ahead is fetched again afterwards.
 const PAUSE_AFTER: Duration = Duration::from_secs(30);
 
+/// Where to begin and to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    start: Start,
+    until: Option<Start>,
+}
+
+impl Range {
+    /// Reads `--from` and `--until`; times that are so long ago are reckoned from now.
+    ///
+    /// # Errors
+    ///
+    /// One of them is no place of a partition.
+    pub fn of(args: &RangeArgs) -> Result<Self> {
+        let now = Timestamp::now();
+        let read = |option: &str, text: &Option<String>| {
+            let start = text.as_deref().map(|text| Start::parse(text, now));
+            start
+                .transpose()
+                .map_err(|error| anyhow!("{option}: {error}"))
+        };
+        let until = read("--until", &args.until)?.or(args.until_end.then_some(Start::End));
+        if until == Some(Start::Beginning) {
+            bail!("--until beginning: there is nothing before the beginning");
+        }
+        let from = read("--from", &args.from)?;
+        let default = match until {
+            Some(_) => Start::Beginning,
+            None => Start::End,
+        };
+        Ok(Self {
+            start: from.unwrap_or(default),
+            until,
+        })
+    }
+}
+
 /// Topics on a Kafka cluster.
 pub struct Source {
     consumer: Consumer,
     frames: Option<Frames>,
     console: Console,
-    grouped: bool,
+    /// What is safe is committed.
+    commits: bool,
     /// Topics that were seen; a mark names one by its index.
     topics: Vec<String>,
-    /// Next offset of each topic and partition of which all before is safe and not committed.
+    /// Next offset of each topic and partition of which all before is safe, since it was last passed on.
     safe: HashMap<(u32, i32), i64>,
     last_commit: Instant,
+    /// Something was passed on since.
+    uncommitted: bool,
 }
 
 impl Source {
@@ -49,24 +89,21 @@ impl Source {
     /// # Errors
     ///
     /// The address has no topic, a property is wrong, no broker answers, or the topic isn't there.
-    pub fn open(address: &Address, args: &Args, console: &Console) -> Result<Self> {
+    pub fn open(address: &Address, args: &Args, range: Range, console: &Console) -> Result<Self> {
         let topic = address
             .topic
             .as_ref()
             .ok_or_else(|| AddressError::NoTopic {
                 brokers: address.bootstrap_servers(),
             })?;
-        let start = match (&args.from, args.until_end) {
-            (Some(text), _) => Start::parse(text, Timestamp::now())
-                .map_err(|error| anyhow::anyhow!("--from: {error}"))?,
-            (None, true) => Start::Beginning,
-            (None, false) => Start::End,
-        };
+        let group = &args.group;
         let options = ConsumerOptions {
-            start,
-            until_end: args.until_end,
-            group: args.group.clone(),
-            partitions: Vec::new(),
+            start: range.start,
+            until: range.until,
+            group: group.group.clone(),
+            instance: group.group_instance_id.clone(),
+            partitions: args.range.partition.clone(),
+            ..ConsumerOptions::default()
         };
         let registry = args
             .registry
@@ -79,10 +116,11 @@ impl Source {
             consumer,
             frames: registry.map(|registry| Frames::new(registry, console.clone())),
             console: console.clone(),
-            grouped: args.group.is_some(),
+            commits: group.group.is_some() && !group.no_commit,
             topics: Vec::new(),
             safe: HashMap::new(),
             last_commit: Instant::now(),
+            uncommitted: false,
         })
     }
 
@@ -100,7 +138,7 @@ impl Source {
                             binary: false,
                         },
                     };
-                    let mark = self.grouped.then(|| mark(&mut self.topics, &record));
+                    let mark = self.commits.then(|| mark(&mut self.topics, &record));
                     if take(Arrived::Kafka(&record, unframed), mark) == ControlFlow::Break(()) {
                         return Ok(Found::Records);
                     }
@@ -108,11 +146,7 @@ impl Source {
                 Event::Idle if wait.is_zero() => return Ok(Found::Nothing),
                 Event::Idle => {}
                 Event::Rebalanced { assigned, revoked } => {
-                    self.console.verbose(format_args!(
-                        "group: {} partitions assigned, {} revoked",
-                        assigned.len(),
-                        revoked.len()
-                    ));
+                    tell_rebalance(&self.console, assigned.len(), revoked.len());
                 }
                 Event::End => return Ok(Found::End),
             }
@@ -126,23 +160,41 @@ impl Source {
         self.safe.insert((topic, partition), offset + 1);
     }
 
-    /// Commits what is safe: with `last` at once and waiting for the answer, else not too often.
-    pub fn commit(&mut self, last: bool) -> Result<()> {
-        if self.safe.is_empty() || (!last && self.last_commit.elapsed() < COMMIT_EVERY) {
-            return Ok(());
+    /// See [`crate::source::Source::pass_on`].
+    ///
+    /// The client is told at once, since a rebalance commits what it knows of; the broker not too often.
+    pub fn pass_on(&mut self) -> Result<()> {
+        self.note();
+        if self.uncommitted && self.last_commit.elapsed() >= COMMIT_EVERY {
+            self.last_commit = Instant::now();
+            self.uncommitted = false;
+            self.consumer.commit(false)?;
         }
-        self.last_commit = Instant::now();
+        Ok(())
+    }
+
+    /// Commits what is safe, and waits for the answer.
+    pub fn close(mut self) -> Result<()> {
+        self.note();
+        if self.commits {
+            self.consumer.commit(true)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self) {
+        if self.safe.is_empty() {
+            return;
+        }
         let topics = &self.topics;
-        let positions: Vec<_> = self
-            .safe
-            .drain()
-            .map(|((topic, partition), offset)| Position {
-                topic: topics[topic as usize].clone(),
-                partition,
-                offset,
-            })
-            .collect();
-        Ok(self.consumer.commit(&positions, last)?)
+        let position = |((topic, partition), offset): ((u32, i32), i64)| Position {
+            topic: topics[topic as usize].clone(),
+            partition,
+            offset,
+        };
+        let positions: Vec<_> = self.safe.drain().map(position).collect();
+        self.consumer.done(&positions);
+        self.uncommitted = true;
     }
 
     /// See [`crate::source::Source::keep_alive`].
@@ -152,7 +204,9 @@ impl Source {
         }
         self.consumer.pause()?;
         // A record can't come while all is paused; a rebalance can.
-        let _ = self.consumer.poll(Duration::ZERO)?;
+        if let Event::Rebalanced { assigned, revoked } = self.consumer.poll(Duration::ZERO)? {
+            tell_rebalance(&self.console, assigned.len(), revoked.len());
+        }
         Ok(())
     }
 
@@ -160,6 +214,12 @@ impl Source {
     pub fn resume(&mut self) -> Result<()> {
         Ok(self.consumer.resume()?)
     }
+}
+
+fn tell_rebalance(console: &Console, assigned: usize, revoked: usize) {
+    console.verbose(format_args!(
+        "group: {assigned} partitions assigned, {revoked} revoked"
+    ));
 }
 
 fn mark(topics: &mut Vec<String>, record: &Incoming<'_>) -> Mark {

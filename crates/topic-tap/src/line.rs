@@ -1,4 +1,4 @@
-//! What arrived, as a line of the output.
+//! What arrived: its parts, whatever the protocol, and its envelope.
 
 use std::{
     borrow::Cow,
@@ -8,15 +8,6 @@ use std::{
 use tapline_kafka::Incoming;
 use tapline_mqtt::Delivery;
 use tapline_pipe::envelope::{Envelope, Properties, Value};
-
-/// The form of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The value, byte for byte.
-    Plain,
-    /// The value with all that is known of it.
-    Envelope,
-}
 
 /// A value out of Kafka after the registry was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,25 +30,66 @@ pub enum Arrived<'a> {
 }
 
 impl Arrived<'_> {
-    /// Length of the value in bytes.
-    pub fn length(&self) -> usize {
+    /// The value; `None` for a tombstone.
+    pub fn value(&self) -> Option<&[u8]> {
         match self {
-            Self::Kafka(_, unframed) => unframed.value.map_or(0, <[u8]>::len),
-            Self::Mqtt(delivery) => delivery.payload.len(),
+            Self::Kafka(_, unframed) => unframed.value,
+            Self::Mqtt(delivery) => Some(&delivery.payload),
         }
     }
 
-    /// Appends the line, without a terminator.
-    pub fn write(&self, format: Format, seq: u64, out: &mut Vec<u8>) {
-        match (format, self) {
-            (Format::Plain, Self::Kafka(_, unframed)) => {
-                out.extend_from_slice(unframed.value.unwrap_or_default());
+    /// The key, which MQTT doesn't have.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Self::Kafka(record, _) => record.key(),
+            Self::Mqtt(_) => None,
+        }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Kafka(record, _) => record.topic(),
+            Self::Mqtt(delivery) => &delivery.topic,
+        }
+    }
+
+    /// Partition and offset, which MQTT doesn't have.
+    pub fn place(&self) -> Option<(i32, i64)> {
+        match self {
+            Self::Kafka(record, _) => Some((record.partition(), record.offset())),
+            Self::Mqtt(_) => None,
+        }
+    }
+
+    /// In ms since 1970, UTC. MQTT messages carry no time: it is that of the arrival here.
+    pub fn timestamp(&self) -> Option<i64> {
+        match self {
+            Self::Kafka(record, _) => record.timestamp().map(|(ms, _)| ms),
+            Self::Mqtt(_) => now_ms(),
+        }
+    }
+
+    /// Shows Kafka's headers or MQTT's user properties, in their order.
+    pub fn each_header(&self, mut see: impl FnMut(&str, Option<&[u8]>)) {
+        match self {
+            Self::Kafka(record, _) => record
+                .headers()
+                .for_each(|header| see(header.name, header.value)),
+            Self::Mqtt(delivery) => {
+                let properties = delivery.properties.iter();
+                properties
+                    .flat_map(|properties| &properties.user)
+                    .for_each(|(name, value)| see(name, Some(value.as_bytes())));
             }
-            (Format::Plain, Self::Mqtt(delivery)) => out.extend_from_slice(&delivery.payload),
-            (Format::Envelope, Self::Kafka(record, unframed)) => {
-                kafka_envelope(record, *unframed, seq).write(out);
-            }
-            (Format::Envelope, Self::Mqtt(delivery)) => mqtt_envelope(delivery, seq).write(out),
+        }
+    }
+
+    /// The record with all that is known of it.
+    pub fn envelope(&self, seq: u64) -> Envelope<'_> {
+        match self {
+            Self::Kafka(record, unframed) => kafka_envelope(record, *unframed, seq),
+            Self::Mqtt(delivery) => mqtt_envelope(delivery, seq),
         }
     }
 }
@@ -85,7 +117,6 @@ fn kafka_envelope<'a>(record: &'a Incoming<'a>, unframed: Unframed<'a>, seq: u64
     }
 }
 
-/// MQTT messages carry no time: it is that of the arrival here.
 fn mqtt_envelope(delivery: &Delivery, seq: u64) -> Envelope<'_> {
     let properties = delivery.properties.as_deref();
     let user = properties
@@ -127,12 +158,13 @@ fn now_ms() -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use std::sync::Arc;
     use tapline_mqtt::{Qos, Token};
 
-    fn delivery(payload: &'static [u8]) -> Delivery {
+    /// A message with two user properties of one name.
+    pub fn delivery(payload: &'static [u8]) -> Delivery {
         Delivery {
             topic: Arc::from("a/b"),
             payload: payload.into(),
@@ -154,7 +186,8 @@ mod tests {
     #[test]
     fn a_message_of_mqtt_keeps_its_properties_in_the_envelope() {
         let mut line = Vec::new();
-        Arrived::Mqtt(&delivery(b"{\"n\":1.10}")).write(Format::Envelope, 7, &mut line);
+        let delivery = delivery(b"{\"n\":1.10}");
+        Arrived::Mqtt(&delivery).envelope(7).write(&mut line);
         let envelope = Envelope::read(&line).unwrap();
         assert_eq!(
             (envelope.seq, envelope.topic.as_deref()),
@@ -171,12 +204,5 @@ mod tests {
             Some("application/json")
         );
         assert!(envelope.timestamp.is_some());
-    }
-
-    #[test]
-    fn a_plain_line_is_the_value() {
-        let mut line = Vec::new();
-        Arrived::Mqtt(&delivery(b"\xff 1.10")).write(Format::Plain, 7, &mut line);
-        assert_eq!(line, b"\xff 1.10");
     }
 }

@@ -1,19 +1,26 @@
 //! `topic-tap` taps MQTT and Kafka topics: what arrives there, line by line, on stdout.
 
 mod args;
+mod csv;
 mod exec;
+mod format;
 mod kafka;
 mod line;
+mod listing;
 mod mqtt;
 mod pending;
 mod registry;
 mod source;
+mod stdout;
+mod table;
 mod tap;
+mod tokens;
 
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
     process::ExitCode,
+    rc::Rc,
 };
 
 use anyhow::{Context, Result};
@@ -29,7 +36,8 @@ use tapline_pipe::{
 use crate::{
     args::Args,
     exec::Command,
-    line::Format,
+    format::Format,
+    stdout::Stdout,
     tap::{Plan, Sink, Tap},
 };
 
@@ -45,17 +53,15 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, console: &Console) -> Result<u8> {
+    if args.listing.list || args.listing.groups {
+        return listing::run(args, console);
+    }
     let stop = Stop::install().context("signals")?;
     let sources = source::open(args, console, &stop)?;
     let sink = open_sink(args)?;
     let plan = Plan {
-        format: if args.envelope || sink.command.is_some() {
-            Format::Envelope
-        } else {
-            Format::Plain
-        },
-        count: args.count,
-        duration: args.duration,
+        count: args.range.count,
+        duration: args.range.duration,
         drain_timeout: args.drain_timeout,
         summary: args.summary.summary,
     };
@@ -67,7 +73,8 @@ fn open_sink(args: &Args) -> Result<Sink> {
     if let Some(text) = &args.exec {
         let (command, input, acks) = Command::start(text).context("--exec")?;
         return Ok(Sink {
-            output: Output::new("--exec", input, false),
+            output: Output::new("--exec", Stdout::lines(input), false),
+            format: Format::Envelope,
             acks: Some(acks),
             command: Some(command),
         });
@@ -76,9 +83,15 @@ fn open_sink(args: &Args) -> Result<Sink> {
         AckReader::open(path).with_context(|| format!("--acks-from {}", path.display()))
     };
     let stdout = io::stdout();
+    let format = Format::of(&args.output);
     let unbuffered = unbuffered(&stdout).context("stdout")?;
+    let file = match &format {
+        Format::Tokens(_, lengths) => Stdout::bare(unbuffered, Rc::clone(lengths)),
+        _ => Stdout::lines(unbuffered),
+    };
     Ok(Sink {
-        output: Output::new("stdout", unbuffered, stdout.is_terminal()),
+        output: Output::new("stdout", file, stdout.is_terminal()),
+        format,
         acks: args.acks_from.as_ref().map(open_acks).transpose()?,
         command: None,
     })

@@ -45,10 +45,7 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
     }
     let mut addresses = Vec::new();
     for text in &args.addresses {
-        let is_kafka = text
-            .get(..6)
-            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("kafka:"));
-        addresses.push(if is_kafka {
+        addresses.push(if is_kafka(text) {
             Address::Kafka(text.parse()?)
         } else {
             Address::Mqtt(
@@ -58,21 +55,35 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
         });
     }
     let is_mqtt = |address: &Address| matches!(address, Address::Mqtt(_));
-    if args.until_end && addresses.iter().any(is_mqtt) {
-        bail!("--until-end: an MQTT topic has no end; use --count or --duration");
+    if let Some(option) = args.range.end_option()
+        && addresses.iter().any(is_mqtt)
+    {
+        bail!("{option}: an MQTT topic has no end; use --count or --duration");
     }
+    if let Some(option) = args.kafka_option()
+        && addresses.iter().all(is_mqtt)
+    {
+        bail!("{option} is for Kafka, and no address is Kafka's");
+    }
+    let range = kafka::Range::of(&args.range)?;
     let mut sources = Vec::new();
     for address in &addresses {
         sources.push(match address {
-            Address::Kafka(address) => {
-                Source::Kafka(Box::new(kafka::Source::open(address, args, console)?))
-            }
+            Address::Kafka(address) => Source::Kafka(Box::new(kafka::Source::open(
+                address, args, range, console,
+            )?)),
             Address::Mqtt(address) => {
                 Source::Mqtt(mqtt::Source::open(address, args, console, stop)?)
             }
         });
     }
     Ok(sources)
+}
+
+/// Whether an address is one of Kafka, right or wrong.
+pub fn is_kafka(address: &str) -> bool {
+    let scheme = address.get(..6);
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("kafka:"))
 }
 
 impl Source {
@@ -106,7 +117,7 @@ impl Source {
     /// The broker doesn't take it.
     pub fn pass_on(&mut self) -> Result<()> {
         match self {
-            Self::Kafka(source) => source.commit(false),
+            Self::Kafka(source) => source.pass_on(),
             Self::Mqtt(source) => {
                 source.pass_on();
                 Ok(())
@@ -146,7 +157,7 @@ impl Source {
     /// The broker doesn't take what was noted.
     pub fn close(self, wait: Duration) -> Result<()> {
         match self {
-            Self::Kafka(mut source) => source.commit(true),
+            Self::Kafka(source) => source.close(),
             Self::Mqtt(source) => source.close(wait),
         }
     }

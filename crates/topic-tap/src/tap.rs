@@ -14,6 +14,7 @@ use tapline_pipe::{
     acks::{AckReader, Writers},
     args::SummaryFormat,
     console::Console,
+    field::FieldError,
     outcome::{COULD_NOT_RUN, Ending, Summary, per_second},
     output::{Blocked, Output, OutputError},
     stop::Stop,
@@ -22,9 +23,11 @@ use tapline_pipe::{
 
 use crate::{
     exec::Command,
-    line::Format,
+    format::Format,
+    line::Arrived,
     pending::Pending,
     source::{Found, Source},
+    stdout::Stdout,
 };
 
 /// The longest wait while nothing arrives: as long as a signal may go unnoticed.
@@ -33,14 +36,15 @@ const WAIT: Duration = Duration::from_millis(100);
 /// The longest wait while acks are due or several sources are looked at in turn.
 const SHORT_WAIT: Duration = Duration::from_millis(10);
 
+/// So many records that do not have the form are told; the rest are counted.
+const TOLD: u64 = 5;
+
 /// How long a broker may take for the orderly end of a connection.
 const CLOSE: Duration = Duration::from_secs(5);
 
 /// What to do with the records.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// The form of the lines.
-    pub format: Format,
     /// Stop after so many.
     pub count: Option<u64>,
     /// Stop after so long.
@@ -54,7 +58,9 @@ pub struct Plan {
 /// Where the lines go.
 pub struct Sink {
     /// Takes them.
-    pub output: Output<File>,
+    pub output: Output<Stdout>,
+    /// Their form.
+    pub format: Format,
     /// Says what is safe; without it, what was written is.
     pub acks: Option<AckReader>,
     /// Reads them, with `--exec`.
@@ -66,7 +72,10 @@ pub struct Tap {
     sources: Vec<Source>,
     /// Which of the sources have ended. They stay open: what they gave may not be acknowledged yet.
     ended: Vec<bool>,
-    output: Output<File>,
+    output: Output<Stdout>,
+    format: Format,
+    /// Records that do not have the form.
+    unfit: u64,
     acks: Option<AckReader>,
     command: Option<Command>,
     plan: Plan,
@@ -110,6 +119,8 @@ impl Tap {
             ended: vec![false; sources.len()],
             sources,
             output: sink.output,
+            format: sink.format,
+            unfit: 0,
             acks: sink.acks,
             command: sink.command,
             plan,
@@ -129,6 +140,7 @@ impl Tap {
     ///
     /// A source or the output can't go on. What was written before is acknowledged all the same.
     pub fn run(mut self) -> Result<u8> {
+        self.format.begin(&mut self.output);
         let left = self.tap();
         let left = match (left, self.flush()) {
             (Ok(Left::Done | Left::Signal), Ok(Some(instead))) => Ok(instead),
@@ -141,7 +153,7 @@ impl Tap {
         self.summary.read = self.pending.count_flushed();
         self.summary.delivered = match self.acks {
             Some(_) => self.pending.count_acknowledged(),
-            None => self.summary.read,
+            None => self.summary.read.saturating_sub(self.unfit),
         };
         self.summary.rejected = self.summary.read - self.summary.delivered;
         self.summary.seconds = self.started.elapsed();
@@ -152,9 +164,13 @@ impl Tap {
     }
 
     fn exit_code(&self, left: &Left, status: Option<ExitStatus>) -> u8 {
-        let unsafe_records = self.summary.rejected;
-        if unsafe_records > 0 && !matches!(left, Left::ReaderGone) {
-            let count = grouped(unsafe_records);
+        let rejected = self.summary.rejected;
+        if self.unfit > 0 {
+            let count = grouped(self.unfit);
+            let what = "records are not JSON and were not written";
+            self.console.error(format_args!("{count} {what}"));
+        } else if rejected > 0 && !matches!(left, Left::ReaderGone) {
+            let count = grouped(rejected);
             self.console.error(format_args!(
                 "{count} records were written but not acknowledged by the last stage"
             ));
@@ -164,7 +180,7 @@ impl Tap {
         }
         match status.map(|status| (status.code(), status.signal())) {
             Some((Some(0), _)) | None if matches!(left, Left::ReaderGone) => 0,
-            Some((Some(0), _)) | None => Ending::Complete.exit_code(unsafe_records),
+            Some((Some(0), _)) | None => Ending::Complete.exit_code(rejected),
             // The command ran to its end and rejected records: so it says, and so do we.
             Some((Some(1), _)) => 1,
             Some((code, signal)) => {
@@ -244,12 +260,18 @@ impl Tap {
             }
             let (output, pending, summary) =
                 (&mut self.output, &mut self.pending, &mut self.summary);
+            let (format, unfit, console) = (&mut self.format, &mut self.unfit, &self.console);
             let plan = self.plan;
             let result = source.poll(wait, &mut |arrived, mark| {
                 let seq = pending.next_seq();
-                output.push(|out| arrived.write(plan.format, seq, out));
+                if let Err(error) = format.put(&arrived, seq, output) {
+                    *unfit += 1;
+                    if *unfit <= TOLD {
+                        tell_unfit(console, &arrived, &error);
+                    }
+                }
                 pending.wrote(index, mark);
-                summary.bytes += arrived.length() as u64;
+                summary.bytes += arrived.value().map_or(0, <[u8]>::len) as u64;
                 if output.is_full() || plan.count == Some(seq) {
                     ControlFlow::Break(())
                 } else {
@@ -372,7 +394,7 @@ impl Tap {
             // Our copy of the descriptor is not the only one.
             rustix::stdio::dup2_stdout(&null).context("stdout")?;
         }
-        self.output = Output::new("/dev/null", null, false);
+        self.output = Output::new("/dev/null", Stdout::lines(null), false);
         Ok(())
     }
 
@@ -397,6 +419,16 @@ impl Tap {
             grouped(rate)
         ));
     }
+}
+
+fn tell_unfit(console: &Console, arrived: &Arrived<'_>, error: &FieldError) {
+    let topic = arrived.topic();
+    let place = arrived
+        .place()
+        .map_or_else(String::new, |(partition, offset)| {
+            format!(" [{partition}] at offset {offset}")
+        });
+    console.warn(format_args!("{topic}{place}: {error}"));
 }
 
 /// Whether a signal came and the drain after it is over.

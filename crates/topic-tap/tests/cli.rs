@@ -25,6 +25,8 @@ fn the_help_tells_the_forms_of_an_address_and_the_exit_codes() {
         "kafka://HOST",
         "--until-end",
         "--exec",
+        "%K",
+        "--groups",
         "Exit codes",
     ] {
         assert!(help.text().contains(text), "{text}");
@@ -41,6 +43,22 @@ fn what_makes_no_sense_is_a_usage_error() {
         (&["kafka://localhost"], "topic"),
         (&["mqtt://localhost/a/#/b"], "#"),
         (&["mqtt://localhost/t", "--until-end"], "no end"),
+        (&["mqtt://localhost/t", "--until", "5"], "no end"),
+        (
+            &["mqtt://localhost/t", "--from", "5"],
+            "--from is for Kafka",
+        ),
+        (&["mqtt://localhost/t", "--key-only"], "for Kafka"),
+        (&["mqtt://localhost/t", "--list"], "Kafka only"),
+        (&["mqtt://localhost", "--groups"], "Kafka only"),
+        (&["kafka://localhost/t", "--until", "soon"], "--until"),
+        (&["kafka://localhost/t", "--until", "beginning"], "nothing"),
+        (&["kafka://localhost/t", "--format", "%x"], "no token %x"),
+        (&["kafka://localhost/t", "--csv", "a,"], "field"),
+        (
+            &["kafka://localhost/t", "--group", "g", "--partition", "1"],
+            "--partition",
+        ),
         (&["mqtt://localhost/t", "--count", "0"], "--count"),
         (&["mqtt://localhost/t", "--qos", "3"], "--qos"),
         (&["kafka://localhost/t", "--from", "yesterday"], "yesterday"),

@@ -9,4 +9,5 @@ mod kafka_interop;
 mod kafka_partitions;
 mod kafka_records;
 mod kafka_security;
+mod kafka_transactions;
 mod registry;

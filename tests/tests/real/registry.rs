@@ -293,3 +293,99 @@ fn a_tap_without_its_registry_commits_nothing_and_begins_again_with_it() {
     assert_eq!(counts(&with).delivered, 2);
     assert_eq!(with.lines(), ["{\"fuel\":1}", "{\"fuel\":2}"]);
 }
+
+#[test]
+fn the_schema_can_come_from_the_registry_by_version_or_id() {
+    let brokers = RealBrokers::shared();
+    let topic = new_topic(&brokers, "by-version", 1);
+    let address = brokers.kafka_topic(&topic);
+    let (_folder, path) = schema(SCHEMA);
+    let registry = ["--registry", brokers.registry()];
+    let first = [&registry[..], &["-s", &path, "--register"]].concat();
+    produce(&address, &first, "{\"fuel\":1}\n");
+    let latest = [&registry[..], &["--schema-version", "latest"]].concat();
+    let ran = producer(&address, &latest).finish_with("{\"fuel\":2}\n{\"fuel\":\"x\"}\n");
+    ran.assert_code(1).assert_stderr("line 2: /fuel:");
+    let id = envelopes(&address, &registry)[0]["schema_id"].to_string();
+    let by_id = [&registry[..], &["--schema-id", &id]].concat();
+    let ran = producer(&address, &by_id).finish_with("{\"fuel\":3}\n{}\n");
+    ran.assert_code(1).assert_stderr("line 2: ");
+    let tapped = envelopes(&address, &registry);
+    assert!(
+        tapped.iter().all(|one| one["schema_id"].to_string() == id),
+        "{tapped:?}"
+    );
+    assert_eq!(tapped.len(), 3);
+    let none = [&registry[..], &["--schema-version", "99"]].concat();
+    producer(&address, &none)
+        .finish_with("{}\n")
+        .assert_code(2)
+        .assert_stderr("version 99 of subject");
+}
+
+#[test]
+fn a_schema_may_refer_to_others_in_the_registry() {
+    let brokers = RealBrokers::shared();
+    let site_topic = new_topic(&brokers, "site", 1);
+    let topic = new_topic(&brokers, "refers", 1);
+    let registry = ["--registry", brokers.registry(), "--register"];
+    let (_site, site) = schema(r#"{"type":"object","required":["id"]}"#);
+    let options = [&registry[..], &["-s", &site]].concat();
+    produce(&brokers.kafka_topic(&site_topic), &options, "{\"id\":1}\n");
+    let (_folder, path) = schema(r#"{"type":"object","properties":{"site":{"$ref":"site.json"}}}"#);
+    let address = brokers.kafka_topic(&topic);
+    let options = [&registry[..], &["-s", &path]].concat();
+    producer(&address, &options)
+        .finish_with("{}\n")
+        .assert_code(2)
+        .assert_stderr("site.json");
+    let reference = format!("site.json={site_topic}-value:latest");
+    let options = [&options[..], &["--reference", &reference]].concat();
+    let lines = "{\"site\":{\"id\":1}}\n{\"site\":{}}\n";
+    let ran = producer(&address, &options).finish_with(lines);
+    ran.assert_code(1).assert_stderr("line 2: /site:");
+    // Whoever takes the schema from there gets what it refers to, too.
+    let latest = [
+        "--registry",
+        brokers.registry(),
+        "--schema-version",
+        "latest",
+    ];
+    let ran = producer(&address, &latest).finish_with(lines);
+    ran.assert_code(1).assert_stderr("line 2: /site:");
+}
+
+#[test]
+fn a_token_or_a_certificate_opens_the_registry() {
+    let brokers = RealBrokers::shared();
+    let topic = new_topic(&brokers, "let-in", 1);
+    let address = brokers.kafka_topic(&topic);
+    let (_folder, path) = schema(SCHEMA);
+    let ca = ["--registry-ca-file", brokers.variable("CA_FILE")];
+    let tls = ["--registry", brokers.variable("SCHEMA_REGISTRY_TLS_URL")];
+    let options = [&ca[..], &tls, &["-s", &path, "--register"]].concat();
+    producer(&address, &options)
+        .env("SCHEMA_REGISTRY_TOKEN", brokers.variable("TEST_TOKEN"))
+        .finish_with("{\"fuel\":1}\n")
+        .assert_code(0);
+    producer(&address, &options)
+        .env("SCHEMA_REGISTRY_TOKEN", "another")
+        .finish_with("{\"fuel\":1}\n")
+        .assert_code(2)
+        .assert_stderr("refused (401)");
+    let mtls = ["--registry", brokers.variable("SCHEMA_REGISTRY_MTLS_URL")];
+    let options = [&ca[..], &mtls, &["-s", &path]].concat();
+    let certificate = [
+        "--registry-cert-file",
+        brokers.variable("CLIENT_CERT_FILE"),
+        "--registry-key-file",
+        brokers.variable("CLIENT_KEY_FILE"),
+    ];
+    let known = [&options[..], &certificate].concat();
+    produce(&address, &known, "{\"fuel\":1}\n");
+    producer(&address, &options)
+        .finish_with("{\"fuel\":1}\n")
+        .assert_code(2)
+        .assert_stderr("schema registry");
+    assert_eq!(tapped(&address, &[]).lines().len(), 2);
+}

@@ -75,6 +75,22 @@ fn the_end_is_found_with_empty_partitions_and_none_of_what_comes_later() {
         [""; 0]
     );
 
+    let until = |start, until| {
+        let options = ConsumerOptions {
+            start,
+            until: Some(until),
+            ..ConsumerOptions::default()
+        };
+        read_all(&settings, "t", &options).len()
+    };
+    assert_eq!(until(Start::Beginning, Start::Offset(0)), 0);
+    assert_eq!(until(Start::Beginning, Start::Offset(3)), 3);
+    assert_eq!(until(Start::Offset(1), Start::Offset(3)), 2);
+    assert_eq!(until(Start::Beginning, Start::Offset(99)), 4);
+    assert_eq!(until(Start::Beginning, Start::Last(1)), 3);
+    assert_eq!(until(Start::Last(2), Start::Last(1)), 1);
+    assert_eq!(until(Start::Last(1), Start::Last(2)), 0);
+
     // More arrives after the reading began: it isn't part of it.
     let options = ConsumerOptions {
         start: Start::Beginning,
@@ -184,13 +200,22 @@ fn a_group_goes_on_after_what_was_committed() {
         partition,
         offset,
     };
-    first.commit(&[done(2)], true).unwrap();
+    first.done(&[done(2)]);
+    first.commit(true).unwrap();
     drop(first);
 
     let mut second = Consumer::connect(&settings, &topic, &options).unwrap();
     assert_eq!(read_on(&mut second), [format!("t/{partition}@2=2")]);
-    second.commit(&[done(3)], false).unwrap();
+    second.done(&[done(3)]);
+    second.commit(false).unwrap();
     drop(second);
+
+    // Acks of what was read before another member had the partition are no news.
+    let mut stale = Consumer::connect(&settings, &topic, &options).unwrap();
+    assert_eq!(read_on(&mut stale), [""; 0]);
+    stale.done(&[done(1)]);
+    stale.commit(true).unwrap();
+    drop(stale);
 
     let mut third = Consumer::connect(&settings, &topic, &options).unwrap();
     assert_eq!(read_on(&mut third), [""; 0]);

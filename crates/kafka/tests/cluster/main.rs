@@ -2,6 +2,7 @@
 
 mod connecting;
 mod consuming;
+mod listing;
 mod producing;
 
 use std::mem::ManuallyDrop;

@@ -1,0 +1,168 @@
+//! What a consumer knows of its reading beside its connection: what is assigned, what has ended, what went wrong.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::assignment::{Change, Watch, has_ended};
+use crate::client::{ClientError, describe};
+use crate::consumer::{Event, fatal};
+use crate::context::Context;
+use crate::ends::Ends;
+
+/// So long nothing comes before it is looked whether there is anything left.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// What a consumer knows beside its connection: apart from it, because records are borrowed from that.
+pub(crate) struct State {
+    pub(crate) context: Context,
+    pub(crate) config: ClientConfig,
+    pub(crate) grouped: bool,
+    pub(crate) paused: bool,
+    /// Since when nothing came.
+    pub(crate) quiet: Option<Instant>,
+    /// Where to stop, if there is such a place, once there is an assignment.
+    pub(crate) ends: Option<Ends>,
+    /// In a group: from where each partition is read that is here now.
+    pub(crate) begun: HashMap<(String, i32), i64>,
+}
+
+impl State {
+    /// Tells of a rebalance, if there was one.
+    pub(crate) fn changed(
+        &mut self,
+        inner: &BaseConsumer<Watch>,
+    ) -> Result<Event<'static>, ClientError> {
+        let changes = inner.context().take_changes();
+        if changes.is_empty() {
+            let end = self.ends.as_ref().is_some_and(Ends::reached);
+            return Ok(if end { Event::End } else { Event::Idle });
+        }
+        let (mut assigned, mut revoked) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Assigned {
+                    partitions,
+                    begun,
+                    slices,
+                } => {
+                    if let Some(slices) = slices {
+                        self.ends
+                            .get_or_insert_with(|| Ends::new(Vec::new()))
+                            .add(slices);
+                    }
+                    for position in begun {
+                        let place = (position.topic, position.partition);
+                        self.begun.insert(place, position.offset);
+                    }
+                    assigned.extend(partitions);
+                }
+                Change::Revoked(partitions) => {
+                    if let Some(ends) = &mut self.ends {
+                        ends.remove(&partitions);
+                        // Not the end: what this member reads now, the next assignment tells.
+                        if ends.reached() {
+                            self.ends = None;
+                        }
+                    }
+                    for place in &partitions {
+                        self.begun.remove(place);
+                    }
+                    revoked.extend(partitions);
+                }
+                Change::Failed(error) => return Err(error),
+            }
+        }
+        if self.paused {
+            pause_all(inner)?;
+        }
+        Ok(Event::Rebalanced { assigned, revoked })
+    }
+
+    /// What to do about an error that librdkafka gives in a record's place. Those of connections were told already.
+    pub(crate) fn judge(
+        &mut self,
+        inner: &BaseConsumer<Watch>,
+        error: &KafkaError,
+    ) -> Result<Event<'static>, ClientError> {
+        use RDKafkaErrorCode as Code;
+        let what = "cannot read on";
+        match error {
+            KafkaError::MessageConsumptionFatal(code) => {
+                let reason = match inner.client().fatal_error() {
+                    Some((Code::FencedInstanceId, _)) => {
+                        "another member of the group came with the same group.instance.id"
+                            .to_owned()
+                    }
+                    Some((_, reason)) => reason,
+                    None => describe(*code),
+                };
+                Err(ClientError::Fatal { what, reason })
+            }
+            KafkaError::MessageConsumption(Code::GroupAuthorizationFailed) if !self.grouped => {
+                self.changed(inner)
+            }
+            KafkaError::MessageConsumption(
+                code @ (Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::InvalidGroupId
+                | Code::InconsistentGroupProtocol
+                | Code::FencedInstanceId
+                | Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition),
+            ) => Err(ClientError::Fatal {
+                what,
+                reason: describe(*code),
+            }),
+            _ => self.changed(inner),
+        }
+    }
+
+    /// Some partition of this number has no more records for now; librdkafka does not say of which topic.
+    pub(crate) fn notice_end(&mut self, partition: i32) {
+        if let Some(ends) = &mut self.ends
+            && !ends.of_several_topics()
+        {
+            ends.finish_number(partition);
+        }
+    }
+
+    /// Nothing came. With several topics this is when to look whether the last offsets of some partition hold no
+    /// record at all: transaction markers, or what was compacted away.
+    pub(crate) fn notice_quiet(&mut self, inner: &BaseConsumer<Watch>) {
+        let Some(ends) = &mut self.ends else { return };
+        if !ends.of_several_topics() || self.paused {
+            return;
+        }
+        if self.quiet.get_or_insert_with(Instant::now).elapsed() < QUIET {
+            return;
+        }
+        self.quiet = None;
+        let positions = inner.position().ok();
+        for slice in ends.open().to_vec() {
+            let position = positions
+                .as_ref()
+                .and_then(|list| {
+                    list.find_partition(&slice.topic, slice.partition)?
+                        .offset()
+                        .to_raw()
+                })
+                .map_or(slice.start, |offset| offset.max(slice.start));
+            // Past transaction markers the position moves on; past compacted records it does not.
+            if position >= slice.stop || has_ended(&self.config, &slice, position) {
+                ends.finish(&slice.topic, slice.partition);
+            }
+        }
+    }
+}
+
+/// Stops fetching all that is assigned.
+pub(crate) fn pause_all(inner: &BaseConsumer<Watch>) -> Result<(), ClientError> {
+    let list = inner.assignment();
+    list.and_then(|list| inner.pause(&list))
+        .map_err(|error| fatal("cannot pause", &error))
+}

@@ -1,0 +1,76 @@
+//! The form of what is written for each record.
+
+use std::{io::Write, os::fd::AsFd};
+
+use tapline_pipe::{field::FieldError, output::Output};
+
+use crate::{args::OutputArgs, csv::Columns, line::Arrived, stdout::Lengths, tokens::Tokens};
+
+/// The form of what is written.
+#[derive(Debug)]
+pub enum Format {
+    /// The value, byte for byte.
+    Plain,
+    /// The value with all that is known of it.
+    Envelope,
+    /// The key alone.
+    Key,
+    /// A text with tokens, which itself says where a record ends: each one's length goes to the stdout that takes
+    /// the line ends out.
+    Tokens(Tokens, Lengths),
+    /// A row of fields.
+    Csv(Box<Columns>),
+}
+
+impl Format {
+    /// The form that the options ask for.
+    pub fn of(args: &OutputArgs) -> Self {
+        match (&args.format, &args.csv) {
+            (Some(tokens), _) => Self::Tokens(tokens.clone(), Lengths::default()),
+            (None, Some(fields)) => Self::Csv(Box::new(Columns::new(fields.clone()))),
+            (None, None) if args.envelope => Self::Envelope,
+            (None, None) if args.key_only => Self::Key,
+            (None, None) => Self::Plain,
+        }
+    }
+
+    /// Puts what goes before the first record into `output`.
+    pub fn begin<W: Write + AsFd>(&mut self, output: &mut Output<W>) {
+        if let Self::Csv(columns) = self {
+            let header = columns.header();
+            output.push(|out| out.extend_from_slice(&header));
+        }
+    }
+
+    /// Puts a record into `output`.
+    ///
+    /// # Errors
+    ///
+    /// The record has no such form; nothing was put.
+    pub fn put<W: Write + AsFd>(
+        &mut self,
+        arrived: &Arrived<'_>,
+        seq: u64,
+        output: &mut Output<W>,
+    ) -> Result<(), FieldError> {
+        match self {
+            Self::Plain => {
+                output.push(|out| out.extend_from_slice(arrived.value().unwrap_or_default()));
+            }
+            Self::Envelope => output.push(|out| arrived.envelope(seq).write(out)),
+            Self::Key => {
+                output.push(|out| out.extend_from_slice(arrived.key().unwrap_or_default()));
+            }
+            Self::Tokens(tokens, lengths) => output.push(|out| {
+                let begin = out.len();
+                tokens.write(arrived, out);
+                lengths.borrow_mut().push_back(out.len() - begin);
+            }),
+            Self::Csv(columns) => {
+                let row = columns.row(arrived.value())?;
+                output.push(|out| out.extend_from_slice(&row));
+            }
+        }
+        Ok(())
+    }
+}
