@@ -160,6 +160,7 @@ impl Consumer {
             paused: false,
             quiet: None,
             ends: None,
+            settling: None,
             begun: HashMap::new(),
         };
         let mut consumer = Self { inner, state };
@@ -228,7 +229,7 @@ impl Consumer {
     /// The consumer can't go on.
     pub fn poll(&mut self, wait: Duration) -> Result<Event<'_>, ClientError> {
         let Self { inner, state } = self;
-        if state.ends.as_ref().is_some_and(Ends::reached) {
+        if state.is_done() {
             return Ok(Event::End);
         }
         match inner.poll(wait) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::assignment::{Change, Watch, has_ended};
@@ -16,6 +16,10 @@ use crate::ends::Ends;
 /// So long nothing comes before it is looked whether there is anything left.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// So long a member that was given nothing waits for the next rebalance before it takes that for the end. Where
+/// partitions move one by one (cooperative assignors, KIP-848), it is given nothing until others have let go of some.
+const SETTLE: Duration = Duration::from_secs(10);
+
 /// What a consumer knows beside its connection: apart from it, because records are borrowed from that.
 pub(crate) struct State {
     pub(crate) context: Context,
@@ -26,11 +30,19 @@ pub(crate) struct State {
     pub(crate) quiet: Option<Instant>,
     /// Where to stop, if there is such a place, once there is an assignment.
     pub(crate) ends: Option<Ends>,
+    /// Since when there is nothing to read, if the group may be about to give something.
+    pub(crate) settling: Option<Instant>,
     /// In a group: from where each partition is read that is here now.
     pub(crate) begun: HashMap<(String, i32), i64>,
 }
 
 impl State {
+    /// Whether all was read up to where it was to stop, and no more is to be expected.
+    pub(crate) fn is_done(&self) -> bool {
+        let settled = |since: Instant| since.elapsed() >= SETTLE;
+        self.ends.as_ref().is_some_and(Ends::reached) && self.settling.is_none_or(settled)
+    }
+
     /// Tells of a rebalance, if there was one.
     pub(crate) fn changed(
         &mut self,
@@ -38,8 +50,8 @@ impl State {
     ) -> Result<Event<'static>, ClientError> {
         let changes = inner.context().take_changes();
         if changes.is_empty() {
-            let end = self.ends.as_ref().is_some_and(Ends::reached);
-            return Ok(if end { Event::End } else { Event::Idle });
+            let done = self.is_done();
+            return Ok(if done { Event::End } else { Event::Idle });
         }
         let (mut assigned, mut revoked) = (Vec::new(), Vec::new());
         for change in changes {
@@ -76,6 +88,10 @@ impl State {
                 Change::Failed(error) => return Err(error),
             }
         }
+        let protocol = inner.rebalance_protocol();
+        let piecemeal = matches!(protocol, RebalanceProtocol::Cooperative);
+        let nothing = self.ends.as_ref().is_some_and(Ends::reached);
+        self.settling = (piecemeal && nothing).then(Instant::now);
         if self.paused {
             pause_all(inner)?;
         }
