@@ -19,6 +19,9 @@ use crate::reading::{State, pause_all};
 use crate::start::Start;
 use crate::topics::{self, TopicInfo};
 
+/// The most that a broker puts into an answer, but for a single batch that is larger.
+const FETCH_BYTES: usize = 256 << 10;
+
 /// What to read, beside [`Settings`].
 #[derive(Clone, Debug, Default)]
 pub struct ConsumerOptions {
@@ -122,10 +125,12 @@ impl Consumer {
             ("enable.auto.offset.store", "false".to_owned()),
             ("enable.partition.eof", until.to_string()),
             // Memory is bounded by what is fetched ahead, which weighs four times its bytes where records are small,
-            // and one answer of each broker. More of it made nothing faster.
+            // and one answer of each broker, which is eight times as large when it is unpacked. More of it was slower:
+            // a million readings took 1.8 s and 240 MB with 2 MiB for an answer, 1.2 s and 60 MB with this. A batch that
+            // is larger comes all the same (KIP-74).
             ("queued.max.messages.kbytes", "8192".to_owned()),
             ("queued.min.messages", "30000".to_owned()),
-            ("fetch.max.bytes", (2 << 20).to_string()),
+            ("fetch.max.bytes", FETCH_BYTES.to_string()),
             // Until the last answer, which is empty, has come, the end isn't known.
             (
                 "fetch.wait.max.ms",
@@ -139,6 +144,8 @@ impl Consumer {
             defaults.push(("topic.blacklist", "^__".to_owned()));
         }
         let mut config = settings.config(&defaults);
+        // A limit on what is sent, which librdkafka wants below the one above; files are shared with producers.
+        config.set("message.max.bytes", "65536");
         if let Some(group) = &options.group {
             config.set("group.id", group);
         }

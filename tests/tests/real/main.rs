@@ -3,6 +3,7 @@
 //! `scripts/test` runs them, `cargo test` alone doesn't: the brokers take a while to start. They share one process,
 //! so that the tests that kill a broker can wait for the others, and the others for them.
 
+mod kafka_ends;
 mod kafka_faults;
 mod kafka_groups;
 mod kafka_interop;

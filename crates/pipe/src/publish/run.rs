@@ -29,7 +29,8 @@ use crate::{
 };
 
 /// Entries and bytes that are kept at most until they are settled and taken off.
-const MOST_ENTRIES: usize = 200_000;
+/// The ledger's memory doubles at powers of two.
+const MOST_ENTRIES: usize = 1 << 17;
 const MOST_BYTES: usize = 32 << 20;
 
 /// So many records are handed over before the client is given a chance to settle some.
