@@ -126,6 +126,19 @@ impl From<String> for SchemaKind {
     }
 }
 
+impl SchemaKind {
+    /// The API's word for it, but for one that is not known here.
+    #[must_use]
+    pub fn word(&self) -> Option<&'static str> {
+        match self {
+            SchemaKind::Avro => Some("AVRO"),
+            SchemaKind::Json => Some("JSON"),
+            SchemaKind::Protobuf => Some("PROTOBUF"),
+            SchemaKind::Other(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for SchemaKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

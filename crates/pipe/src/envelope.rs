@@ -34,6 +34,9 @@ pub struct Envelope<'a> {
     pub offset: Option<i64>,
     /// Kafka: id of the schema that framed the value in the registry.
     pub schema_id: Option<u32>,
+    /// The language of that schema, as the registry calls it (`AVRO`, `PROTOBUF`), where the value is left in its
+    /// frame.
+    pub schema_type: Option<Cow<'a, str>>,
     /// MQTT: quality of service, 0 to 2.
     pub qos: Option<u8>,
     /// MQTT: a retained message.
@@ -165,6 +168,7 @@ struct Line<'a> {
     partition: Option<i32>,
     offset: Option<i64>,
     schema_id: Option<u32>,
+    schema_type: Option<Text<'a>>,
     qos: Option<u8>,
     retain: Option<bool>,
     dup: Option<bool>,
@@ -209,6 +213,7 @@ impl<'a> Envelope<'a> {
             partition: None,
             offset: None,
             schema_id: None,
+            schema_type: None,
             qos: None,
             retain: None,
             dup: None,
@@ -267,6 +272,7 @@ impl<'a> Envelope<'a> {
             partition: line.partition,
             offset: line.offset,
             schema_id: line.schema_id,
+            schema_type: line.schema_type.map(|text| text.0),
             qos: line.qos,
             retain: line.retain,
             dup: line.dup,
@@ -311,6 +317,7 @@ impl<'a> Envelope<'a> {
         number(out, "partition", self.partition);
         number(out, "offset", self.offset);
         number(out, "schema_id", self.schema_id);
+        text(out, "schema_type", self.schema_type.as_deref());
         number(out, "qos", self.qos);
         flag(out, "retain", self.retain);
         flag(out, "dup", self.dup);

@@ -162,6 +162,7 @@ proptest! {
             partition: numbers.1,
             offset: numbers.2,
             schema_id: numbers.3,
+            schema_type: numbers.3.map(|_| "AVRO".into()),
             qos: flags.0,
             retain: flags.1,
             dup: flags.2,

@@ -78,8 +78,15 @@ impl<W: Write> Output<W> {
     /// Adds a line and writes nothing, however full the buffer is: for a caller that looks whether a flush
     /// [is due](Self::is_due) and flushes with [`flush_unless`](Self::flush_unless).
     pub fn push(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
+        self.push_bare(|buffer| {
+            compose(buffer);
+            buffer.push(b'\n');
+        });
+    }
+
+    /// The same for a record that says itself where it ends: no terminator is put behind it.
+    pub fn push_bare(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
         compose(&mut self.buffer);
-        self.buffer.push(b'\n');
         if self.since.is_none() {
             self.since = Some(Instant::now());
         }
@@ -224,6 +231,13 @@ mod tests {
             .line(b"a")
             .unwrap();
         assert_eq!(captured.text(), "a\n");
+
+        let captured = Captured::default();
+        let mut output = Output::new("stdout", captured.clone(), false);
+        output.push_bare(|out| out.push(b'a'));
+        output.push_bare(|out| out.push(b'b'));
+        output.flush().unwrap();
+        assert_eq!(captured.text(), "ab");
 
         let captured = Captured::default();
         let mut output = Output::new("stdout", captured.clone(), false);

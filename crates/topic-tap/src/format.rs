@@ -4,7 +4,7 @@ use std::{io::Write, os::fd::AsFd};
 
 use tapline_pipe::{field::FieldError, output::Output};
 
-use crate::{args::OutputArgs, csv::Columns, line::Arrived, stdout::Lengths, tokens::Tokens};
+use crate::{args::OutputArgs, csv::Columns, line::Arrived, tokens::Tokens};
 
 /// The form of what is written.
 #[derive(Debug)]
@@ -15,9 +15,8 @@ pub enum Format {
     Envelope,
     /// The key alone.
     Key,
-    /// A text with tokens, which itself says where a record ends: each one's length goes to the stdout that takes
-    /// the line ends out.
-    Tokens(Tokens, Lengths),
+    /// A text with tokens, which itself says where a record ends.
+    Tokens(Tokens),
     /// A row of fields.
     Csv(Box<Columns>),
 }
@@ -26,7 +25,7 @@ impl Format {
     /// The form that the options ask for.
     pub fn of(args: &OutputArgs) -> Self {
         match (&args.format, &args.csv) {
-            (Some(tokens), _) => Self::Tokens(tokens.clone(), Lengths::default()),
+            (Some(tokens), _) => Self::Tokens(tokens.clone()),
             (None, Some(fields)) => Self::Csv(Box::new(Columns::new(fields.clone()))),
             (None, None) if args.envelope => Self::Envelope,
             (None, None) if args.key_only => Self::Key,
@@ -61,11 +60,7 @@ impl Format {
             Self::Key => {
                 output.push(|out| out.extend_from_slice(arrived.key().unwrap_or_default()));
             }
-            Self::Tokens(tokens, lengths) => output.push(|out| {
-                let begin = out.len();
-                tokens.write(arrived, out);
-                lengths.borrow_mut().push_back(out.len() - begin);
-            }),
+            Self::Tokens(tokens) => output.push_bare(|out| tokens.write(arrived, out)),
             Self::Csv(columns) => {
                 let row = columns.row(arrived.value())?;
                 output.push(|out| out.extend_from_slice(&row));

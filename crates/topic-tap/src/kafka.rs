@@ -135,6 +135,7 @@ impl Source {
                         None => Unframed {
                             value: record.payload(),
                             schema_id: None,
+                            schema_type: None,
                             binary: false,
                         },
                     };

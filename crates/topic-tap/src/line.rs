@@ -16,6 +16,8 @@ pub struct Unframed<'a> {
     pub value: Option<&'a [u8]>,
     /// The id that stood in the frame.
     pub schema_id: Option<u32>,
+    /// The language of that schema in the registry's word, where the value is left in its frame.
+    pub schema_type: Option<&'static str>,
     /// The value is in a binary format of the registry's (Avro, Protobuf), whatever it looks like.
     pub binary: bool,
 }
@@ -113,6 +115,7 @@ fn kafka_envelope<'a>(record: &'a Incoming<'a>, unframed: Unframed<'a>, seq: u64
         partition: Some(record.partition()),
         offset: Some(record.offset()),
         schema_id: unframed.schema_id,
+        schema_type: unframed.schema_type.map(Cow::Borrowed),
         ..Envelope::new(value)
     }
 }

@@ -11,7 +11,6 @@ mod mqtt;
 mod pending;
 mod registry;
 mod source;
-mod stdout;
 mod table;
 mod tap;
 mod tokens;
@@ -20,7 +19,6 @@ use std::{
     io::{self, IsTerminal},
     path::PathBuf,
     process::ExitCode,
-    rc::Rc,
 };
 
 use anyhow::{Context, Result};
@@ -37,7 +35,6 @@ use crate::{
     args::Args,
     exec::Command,
     format::Format,
-    stdout::Stdout,
     tap::{Plan, Sink, Tap},
 };
 
@@ -73,7 +70,7 @@ fn open_sink(args: &Args) -> Result<Sink> {
     if let Some(text) = &args.exec {
         let (command, input, acks) = Command::start(text).context("--exec")?;
         return Ok(Sink {
-            output: Output::new("--exec", Stdout::lines(input), false),
+            output: Output::new("--exec", input, false),
             format: Format::Envelope,
             acks: Some(acks),
             command: Some(command),
@@ -85,12 +82,8 @@ fn open_sink(args: &Args) -> Result<Sink> {
     let stdout = io::stdout();
     let format = Format::of(&args.output);
     let unbuffered = unbuffered(&stdout).context("stdout")?;
-    let file = match &format {
-        Format::Tokens(_, lengths) => Stdout::bare(unbuffered, Rc::clone(lengths)),
-        _ => Stdout::lines(unbuffered),
-    };
     Ok(Sink {
-        output: Output::new("stdout", file, stdout.is_terminal()),
+        output: Output::new("stdout", unbuffered, stdout.is_terminal()),
         format,
         acks: args.acks_from.as_ref().map(open_acks).transpose()?,
         command: None,

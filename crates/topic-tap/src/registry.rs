@@ -40,6 +40,7 @@ impl Frames {
         let as_it_is = Unframed {
             value: record.payload(),
             schema_id: None,
+            schema_type: None,
             binary: false,
         };
         let Some(payload) = record.payload() else {
@@ -74,6 +75,7 @@ impl Frames {
             Ok(SchemaKind::Json) => Ok(Unframed {
                 value: Some(value),
                 schema_id,
+                schema_type: None,
                 binary: false,
             }),
             Ok(kind) => {
@@ -86,6 +88,7 @@ impl Frames {
                 );
                 Ok(Unframed {
                     schema_id,
+                    schema_type: kind.word(),
                     binary: true,
                     ..as_it_is
                 })

@@ -27,7 +27,6 @@ use crate::{
     line::Arrived,
     pending::Pending,
     source::{Found, Source},
-    stdout::Stdout,
 };
 
 /// The longest wait while nothing arrives: as long as a signal may go unnoticed.
@@ -58,7 +57,7 @@ pub struct Plan {
 /// Where the lines go.
 pub struct Sink {
     /// Takes them.
-    pub output: Output<Stdout>,
+    pub output: Output<File>,
     /// Their form.
     pub format: Format,
     /// Says what is safe; without it, what was written is.
@@ -72,7 +71,7 @@ pub struct Tap {
     sources: Vec<Source>,
     /// Which of the sources have ended. They stay open: what they gave may not be acknowledged yet.
     ended: Vec<bool>,
-    output: Output<Stdout>,
+    output: Output<File>,
     format: Format,
     /// Records that do not have the form.
     unfit: u64,
@@ -394,7 +393,7 @@ impl Tap {
             // Our copy of the descriptor is not the only one.
             rustix::stdio::dup2_stdout(&null).context("stdout")?;
         }
-        self.output = Output::new("/dev/null", Stdout::lines(null), false);
+        self.output = Output::new("/dev/null", null, false);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use e2e::counts;
 use e2e::real::{PATIENCE, envelopes, new_topic, produce, producer, tapped};
 use serde_json::Value;
-use tapline_testkit::{RealBrokers, Run, Signal, temp_dir, unique};
+use tapline_testkit::{RealBrokers, Run, Signal, temp_dir, unique, wait_until};
 
 /// The values that a topic shows to readers of committed data, and to others.
 fn seen(address: &str) -> (String, String) {
@@ -31,6 +31,8 @@ fn readers_of_committed_data_see_all_of_a_transaction_or_nothing() {
         .finish();
     arrived.assert_code(0);
     open.signal(Signal::TERM);
+    // With stdin still open: its end would be the end of the input, and the transaction committed.
+    wait_until(PATIENCE, "it has ended", || open.has_ended());
     let ran = open.wait();
     ran.assert_code(143)
         .assert_stderr("its transaction was aborted");
@@ -132,7 +134,7 @@ fn batches_do_not_outgrow_what_the_topic_takes() {
     let topic = new_topic(&brokers, "small-batches", 1);
     let address = brokers.kafka_topic(&topic);
     let changed = brokers
-        .java("org.apache.kafka.tools.ConfigCommand")
+        .java("kafka.admin.ConfigCommand")
         .args(["--bootstrap-server", brokers.servers(), "--alter"])
         .args(["--entity-type", "topics", "--entity-name", &topic])
         .args(["--add-config", "max.message.bytes=20000"])

@@ -329,7 +329,7 @@ fn a_schema_may_refer_to_others_in_the_registry() {
     let site_topic = new_topic(&brokers, "site", 1);
     let topic = new_topic(&brokers, "refers", 1);
     let registry = ["--registry", brokers.registry(), "--register"];
-    let (_site, site) = schema(r#"{"type":"object","required":["id"]}"#);
+    let (_site, site) = schema(r#"{"type":"object","properties":{"id":{}},"required":["id"]}"#);
     let options = [&registry[..], &["-s", &site]].concat();
     produce(&brokers.kafka_topic(&site_topic), &options, "{\"id\":1}\n");
     let (_folder, path) = schema(r#"{"type":"object","properties":{"site":{"$ref":"site.json"}}}"#);

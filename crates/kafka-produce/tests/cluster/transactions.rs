@@ -3,7 +3,7 @@
 use std::fs;
 
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use tapline_testkit::{Signal, json_lines, temp_dir};
+use tapline_testkit::{LIMIT, Signal, json_lines, temp_dir, wait_until};
 
 use crate::{Cluster, summary};
 
@@ -66,6 +66,8 @@ fn transactions_of_a_size_are_committed_as_they_fill() {
     // Two are safe while the third waits for its companion, and is given up with its transaction.
     running.wait_for_lines(2);
     running.signal(Signal::TERM);
+    // With stdin still open: its end would be the end of the input, and the transaction committed.
+    wait_until(LIMIT, "it has ended", || running.has_ended());
     let finished = running.wait();
     finished
         .assert_code(143)
