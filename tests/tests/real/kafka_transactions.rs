@@ -3,7 +3,7 @@
 use std::fs;
 
 use e2e::counts;
-use e2e::real::{PATIENCE, envelopes, new_topic, produce, producer, tapped};
+use e2e::real::{PATIENCE, envelopes, new_topic, produce, producer, tapped, text};
 use serde_json::Value;
 use tapline_testkit::{RealBrokers, Run, Signal, temp_dir, unique, wait_until};
 
@@ -75,7 +75,7 @@ fn transactions_of_a_size_deliver_what_is_full_and_then_the_rest() {
     let topic = new_topic(&brokers, "sized", 3);
     let address = brokers.kafka_topic(&topic);
     let id = unique("sized");
-    let lines: String = (0..1000).map(|n| format!("{n}\n")).collect();
+    let lines = text((0..1000).map(|n| n.to_string()));
     let options = ["--transaction", &id, "--transaction-size", "300", "--tee"];
     let ran = produce(&address, &options, lines.clone());
     assert_eq!(ran.text(), lines);
@@ -96,9 +96,7 @@ fn the_report_says_where_each_record_is() {
     let folder = temp_dir();
     let report = folder.path().join("report");
     let report = report.to_str().expect("a path of ours");
-    let lines: String = (0..500)
-        .map(|n| format!("{{\"id\":\"k{}\"}}\n", n % 7))
-        .collect();
+    let lines = text((0..500).map(|n| format!("{{\"id\":\"k{}\"}}", n % 7)));
     produce(&address, &["-k", "id", "--report", report], lines);
     let place = |value: &Value| {
         let part = |name: &str| value[name].clone();
@@ -141,8 +139,9 @@ fn batches_do_not_outgrow_what_the_topic_takes() {
         .finish();
     changed.assert_code(0);
     // Uncompressed, a default batch would be far over the limit; one record alone is over it, too.
-    let mut lines: String = (0..5000).map(|n| format!("{{\"n\":{n:080}}}\n")).collect();
-    lines.push_str(&format!("{{\"n\":\"{}\"}}\n", "x".repeat(30_000)));
+    let small = (0..5000).map(|n| format!("{{\"n\":{n:080}}}"));
+    let large = format!("{{\"n\":\"{}\"}}", "x".repeat(30_000));
+    let lines = text(small.chain([large]));
     let ran = producer(&address, &["-z", "none"]).finish_with(lines);
     ran.assert_code(1)
         .assert_stderr("line 5001: refused: ")

@@ -10,5 +10,6 @@ mod kafka_interop;
 mod kafka_partitions;
 mod kafka_records;
 mod kafka_security;
+mod kafka_tapping;
 mod kafka_transactions;
 mod registry;

@@ -306,13 +306,14 @@ fn the_schema_can_come_from_the_registry_by_version_or_id() {
     let latest = [&registry[..], &["--schema-version", "latest"]].concat();
     let ran = producer(&address, &latest).finish_with("{\"fuel\":2}\n{\"fuel\":\"x\"}\n");
     ran.assert_code(1).assert_stderr("line 2: /fuel:");
-    let id = envelopes(&address, &registry)[0]["schema_id"].to_string();
-    let by_id = [&registry[..], &["--schema-id", &id]].concat();
+    let id = envelopes(&address, &registry)[0]["schema_id"].clone();
+    let number = id.to_string();
+    let by_id = [&registry[..], &["--schema-id", &number]].concat();
     let ran = producer(&address, &by_id).finish_with("{\"fuel\":3}\n{}\n");
     ran.assert_code(1).assert_stderr("line 2: ");
     let tapped = envelopes(&address, &registry);
     assert!(
-        tapped.iter().all(|one| one["schema_id"].to_string() == id),
+        tapped.iter().all(|one| one["schema_id"] == id),
         "{tapped:?}"
     );
     assert_eq!(tapped.len(), 3);
