@@ -56,7 +56,7 @@ fn assert_uncommitted(
 
 fn member(address: &str, group: &str) -> Running {
     Run::tool("topic-tap")
-        .args([address, "--group", group, "--from", "beginning", "-J"])
+        .args([address, "--group", group, "--from", "beginning", "-J", "-v"])
         // The shortest that the brokers allow: so long it takes until a dead member's partitions are given away.
         .args([
             "-X",
@@ -74,8 +74,10 @@ fn a_group_that_grows_and_loses_a_member_loses_no_record_and_repeats_only_the_un
     let topic = new_topic(&brokers, "shared", 6);
     let address = brokers.kafka_topic(&topic);
     let group = unique("group");
-    let mut source = producer(&address, &["-k", "k", "--rate", "4000/s"]).start();
-    source.feed(numbered(1000, 0..COUNT));
+    // In three parts, so that there is something to read for whoever is there at the time.
+    let part = |from: usize, to: usize| numbered(1000, COUNT * from / 3..COUNT * to / 3);
+    let mut source = producer(&address, &["-k", "k", "--rate", "8000/s"]).start();
+    source.write(part(0, 1));
 
     let mut stays = member(&address, &group);
     wait_until(
@@ -85,6 +87,8 @@ fn a_group_that_grows_and_loses_a_member_loses_no_record_and_repeats_only_the_un
     );
     let at_joining = committed(&brokers, &group, &topic);
     let mut goes = member(&address, &group);
+    goes.wait_for_stderr("partitions assigned");
+    source.write(part(1, 2));
     goes.wait_for_lines(1);
     let mut at_death = BTreeMap::new();
     wait_until(
@@ -104,6 +108,7 @@ fn a_group_that_grows_and_loses_a_member_loses_no_record_and_repeats_only_the_un
     let lines = before.len();
     let before: BTreeSet<Place> = before.into_iter().collect();
     let its: BTreeSet<Place> = places(&goes).into_iter().collect();
+    source.write(part(2, 3));
     source.wait().assert_code(0);
     wait_until(PATIENCE, "every record was written", || {
         // It is looked closer only when there are enough.
