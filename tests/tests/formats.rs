@@ -148,7 +148,7 @@ fn reports_of_both_publishers_conform() {
         );
         publish.finish_with(input).assert_code(1);
         let lines = std::fs::read(report).expect("the report was written");
-        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 3);
+        assert_eq!(lines.split_inclusive(|byte| *byte == b'\n').count(), 3);
         assert_conforms("report", &lines);
     }
 }

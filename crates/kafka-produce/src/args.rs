@@ -25,9 +25,9 @@ use crate::time::TimeUnit;
 /// Produce lines of stdin to a Kafka topic
 ///
 /// Each line is a record's value, byte for byte. It counts as delivered when all in-sync replicas have it:
-/// the producer is idempotent, waits for all of them (acks=all), has at most five requests in flight and so
-/// keeps the order of each key; keys go to the partitions that the Java client would choose (murmur2). The
-/// exit code tells the truth: 0 all delivered; 1 some were not; 2 it could not run; 130, 143 stopped by
+/// the producer is idempotent, waits for all of them (acks=all), has at most two requests in flight to each
+/// broker and so keeps the order of each key; keys go to the partitions that the Java client would choose
+/// (murmur2). The exit code tells the truth: 0 all delivered; 1 some were not; 2 it could not run; 130, 143 stopped by
 /// SIGINT, SIGTERM after the drain. While no broker can be reached it keeps trying, and reads stdin no
 /// further than its queue is long.
 #[derive(Debug, Parser)]

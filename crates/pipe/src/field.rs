@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::json;
+use crate::json::{self, Undecided};
 
 /// The place of a field in a JSON record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,8 +112,8 @@ impl Field {
     /// has no text.
     pub fn scalar<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, FieldError> {
         let raw = match self.member(record) {
-            Some(found) => found,
-            None => self.raw(record)?.map(RawValue::get),
+            Ok(found) => found,
+            Err(Undecided) => self.raw(record)?.map(RawValue::get),
         };
         let raw = raw.ok_or_else(|| FieldError::Missing(self.clone()))?;
         let kind = match raw.as_bytes()[0] {
@@ -130,11 +130,12 @@ impl Field {
     }
 
     /// The way of almost all records and fields, without serde: a member of an object.
-    fn member<'a>(&self, record: &'a [u8]) -> Option<Option<&'a str>> {
+    fn member<'a>(&self, record: &'a [u8]) -> Result<Option<&'a str>, Undecided> {
         let [name] = self.path.as_slice() else {
-            return None;
+            return Err(Undecided);
         };
-        json::member(std::str::from_utf8(record).ok()?, name)
+        let text = std::str::from_utf8(record).map_err(|_| Undecided)?;
+        json::member(text, name)
     }
 
     /// The JSON text at this place, whatever it is.

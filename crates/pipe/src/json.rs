@@ -229,17 +229,24 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The text of the member `name` of a record that is an object; of a name that it has twice, the last one's. The inner
-/// `None`: it has no such member. The outer: not ours to decide.
-#[must_use]
-pub fn member<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
-    let mut lexer = Lexer::new(text);
+/// A text that is for `serde_json` to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undecided;
+
+/// The text of the member `name` of a record that is an object; of a name that it has twice, the last one's. `None`: it
+/// has no such member.
+///
+/// # Errors
+///
+/// [`Undecided`]: the record is no object, or not ours to decide on.
+pub fn member<'a>(text: &'a str, name: &str) -> Result<Option<&'a str>, Undecided> {
     let mut found = None;
+    let mut lexer = Lexer::new(text);
     lexer.skip_space();
-    if lexer.peek()? != b'{' {
-        return None;
+    if lexer.peek() != Some(b'{') {
+        return Err(Undecided);
     }
-    lexer.members(0, &mut |lexer, quoted| {
+    let passed = lexer.members(0, &mut |lexer, quoted| {
         if quoted.escaped {
             return None;
         }
@@ -249,9 +256,12 @@ pub fn member<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
             found = Some(&text[start..lexer.at]);
         }
         Some(())
-    })?;
+    });
     lexer.skip_space();
-    (lexer.at == text.len()).then_some(found)
+    match passed {
+        Some(()) if lexer.at == text.len() => Ok(found),
+        _ => Err(Undecided),
+    }
 }
 
 #[cfg(test)]
@@ -271,7 +281,7 @@ mod tests {
             ("", Some("null")),
             ("none", None),
         ] {
-            assert_eq!(member(record, name), Some(want), "{name}");
+            assert_eq!(member(record, name), Ok(want), "{name}");
         }
     }
 
@@ -294,19 +304,19 @@ mod tests {
             r#"{"a\u0000":1}"#,
             "{\"a\":\"\n\"}",
             r#"{"a":1}{}"#,
-            r#"{a:1}"#,
+            "{a:1}",
             r#"{"a":[1,]}"#,
         ] {
-            assert_eq!(member(text, "a"), None, "{text}");
+            assert_eq!(member(text, "a"), Err(Undecided), "{text}");
         }
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(99), "]".repeat(99));
-        assert_eq!(member(&deep, "a"), None);
+        assert_eq!(member(&deep, "a"), Err(Undecided));
     }
 
     proptest! {
         #[test]
         fn what_it_takes_serde_json_takes_alike(text in r#"[ \[\]{}:,"ab\\u0-9.eE+tfn-]{0,24}|\{"a":[ \[\]{}:,"ab\\u0-9.eE+tfn-]{0,16}\}"#) {
-            if let Some(found) = member(&text, "a") {
+            if let Ok(found) = member(&text, "a") {
                 let record: Map<String, Value> = serde_json::from_str(&text).unwrap();
                 let value = found.map(|text| serde_json::from_str::<Value>(text).unwrap());
                 prop_assert_eq!(value.as_ref(), record.get("a"));
