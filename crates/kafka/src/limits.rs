@@ -17,12 +17,15 @@ const MARGIN: usize = 4096;
 ///
 /// `None` also where the cluster doesn't tell: it needs the right to describe the topic's configuration, and
 /// librdkafka's mock cluster has none. Then everything is as it would be without asking.
-pub(crate) fn batch_limit(settings: &Settings, topic: &str) -> Option<usize> {
+pub(crate) fn batch_limit(settings: &Settings, topic: &str, broker: Option<i32>) -> Option<usize> {
     let admin: AdminClient<Context> = settings
         .config(&[])
         .create_with_context(settings.context())
         .ok()?;
-    let options = AdminOptions::new().request_timeout(Some(settings.connect_timeout()));
+    // Any broker can tell; the mock cluster names no controller, for which librdkafka would wait.
+    let options = AdminOptions::new()
+        .request_timeout(Some(settings.connect_timeout()))
+        .broker_id(broker);
     let resources = block_on(admin.describe_configs([&ResourceSpecifier::Topic(topic)], &options));
     let resource = resources.ok()?.into_iter().next()?.ok()?;
     let limit: usize = resource

@@ -7,6 +7,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header as NativeHeader, Message, OwnedHeaders, Timestamp};
+use rdkafka::metadata::MetadataBroker;
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
 };
@@ -214,10 +215,10 @@ impl Producer {
         if let Some(id) = &options.transaction {
             defaults.push(("transactional.id", id.clone()));
         }
-        let mut producer = Self::connect_with(settings, topic, &defaults, options)?;
-        if let Some(limit) = limits::batch_limit(settings, topic) {
+        let (mut producer, broker) = Self::connect_with(settings, topic, &defaults, options)?;
+        if let Some(limit) = limits::batch_limit(settings, topic, broker) {
             defaults.push(("batch.size", limit.to_string()));
-            producer = Self::connect_with(settings, topic, &defaults, options)?;
+            (producer, _) = Self::connect_with(settings, topic, &defaults, options)?;
         }
         if options.transaction.is_some() {
             producer.prepare_transactions(settings.connect_timeout())?;
@@ -225,12 +226,13 @@ impl Producer {
         Ok(producer)
     }
 
+    /// A producer with these properties, and the id of a broker.
     fn connect_with(
         settings: &Settings,
         topic: &str,
         defaults: &[(&str, String)],
         options: &ProducerOptions,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<(Self, Option<i32>), ClientError> {
         let context = settings.context();
         let ledger = Ledger {
             context: context.clone(),
@@ -245,7 +247,8 @@ impl Producer {
             inner.poll(Duration::ZERO);
         })?;
         let topic = topics::find(&metadata, topic, settings.servers())?;
-        Ok(Self { inner, topic })
+        let broker = metadata.brokers().first().map(MetadataBroker::id);
+        Ok((Self { inner, topic }, broker))
     }
 
     /// The topic as it was when the producer connected.
