@@ -386,6 +386,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     fn drain(&mut self) -> Result<(), Fatal> {
         self.settle(Duration::ZERO)?;
         let whole = self.ending == Ending::Complete && self.failed.is_none();
+        // What is aborted on purpose is no reason of its own to end the run.
+        self.account.ending |= !whole && self.publisher.is_transactional();
         self.publisher.close(whole);
         while !self.ledger.is_empty() || self.publisher.has_open_transaction() {
             self.notice_signal();
