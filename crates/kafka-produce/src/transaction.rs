@@ -80,14 +80,12 @@ impl Transactions {
         }
     }
 
-    /// Nothing more is sent.
+    /// Nothing more is sent. One that is full already is committed whatever happens: the commit may be under way.
     pub(crate) fn close(&mut self, producer: &Producer, commit: bool) {
-        if commit {
-            if let Phase::Open = self.phase {
-                self.phase = Phase::Committing;
-            }
-        } else {
-            self.spoil(producer, "the run ended before the end of the input");
+        match self.phase {
+            Phase::Open if commit => self.phase = Phase::Committing,
+            Phase::Open => self.spoil(producer, "the run ended before the end of the input"),
+            Phase::None | Phase::Committing | Phase::Aborting(_) => {}
         }
     }
 
