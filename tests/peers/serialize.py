@@ -1,8 +1,9 @@
 """Produces readings with Confluent's own serialiser: lines of JSON on stdin, validated, framed and keyed.
 
-    serialize.py SERVERS TOPIC REGISTRY SCHEMA-FILE KEY-FIELD [prefix|header]
+    serialize.py SERVERS TOPIC REGISTRY SCHEMA-FILE KEY-FIELD [prefix|header [PROPERTY=VALUE...]]
 
-The last argument is where the schema's identity goes: before the value (the default) or into a header.
+The sixth argument is where the schema's identity goes: before the value (the default) or into a header. What follows are
+properties of the producer.
 """
 
 import json
@@ -21,7 +22,7 @@ def failed(error, message):
         sys.exit(f"{message.key()}: {error}")
 
 
-def main(servers, topic, registry, schema, key, framing="prefix"):
+def main(servers, topic, registry, schema, key, framing="prefix", *properties):
     with open(schema, encoding="utf-8") as file:
         serializer = JSONSerializer(
             file.read(),
@@ -34,6 +35,7 @@ def main(servers, topic, registry, schema, key, framing="prefix"):
             "enable.idempotence": True,
             "key.serializer": StringSerializer(),
             "value.serializer": serializer,
+            **dict(prop.split("=", 1) for prop in properties),
         }
     )
     for line in sys.stdin:

@@ -30,6 +30,8 @@ const NAP: Duration = Duration::from_millis(1);
 pub struct ProducerOptions {
     /// How long a record is tried before it counts as failed; `None` for as long as it takes.
     pub delivery_timeout: Option<Duration>,
+    /// How long a record waits at most for others of its partition to fill a batch with, in whole milliseconds.
+    pub linger: Duration,
     /// `none`, `gzip`, `snappy`, `lz4` or `zstd`; `None` for the property's value, by default `lz4`.
     pub compression: Option<String>,
     /// The largest record that will be sent, in bytes of key, headers and payload.
@@ -191,6 +193,10 @@ impl Producer {
         let timeout = options
             .delivery_timeout
             .map_or(0, |timeout| timeout.as_millis().clamp(1, i32::MAX as u128));
+        // librdkafka insists that it is shorter than the timeout.
+        let linger = options
+            .delivery_timeout
+            .map_or(options.linger, |timeout| options.linger.min(timeout / 2));
         let mut defaults = vec![
             ("enable.idempotence", "true".to_owned()),
             ("acks", "all".to_owned()),
@@ -205,8 +211,7 @@ impl Producer {
                 "queue.buffering.max.kbytes",
                 QUEUE_KIB.max(largest / 512).to_string(),
             ),
-            // Many partitions share a stream: shorter, and their batches are so small that brokers are busy with them.
-            ("linger.ms", "20".to_owned()),
+            ("linger.ms", linger.as_millis().to_string()),
         ];
         // Telemetry shrinks to an eighth, which brokers, their disks and their links have less to do with, for a tenth of
         // what the client does anyway.
