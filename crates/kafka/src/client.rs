@@ -9,7 +9,8 @@ use rdkafka::metadata::Metadata;
 use thiserror::Error;
 
 use crate::address::Address;
-use crate::context::{Context, Failure, Sink};
+use crate::context::{Context, Sink};
+use crate::failure::Failure;
 use crate::properties::Properties;
 
 /// Callbacks that are run between two looks for a connection: more than a try of a few brokers causes.

@@ -10,6 +10,8 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tapline_pipe::console::Console;
 
+use crate::failure::Failure;
+
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -38,17 +40,6 @@ pub fn console_sink(console: &Console) -> Sink {
     })
 }
 
-/// A failed connection to a broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Host and port, or the name of the role (`GroupCoordinator`).
-    pub broker: String,
-    /// Why, in a few words.
-    pub why: String,
-    /// Trying again will not help: wrong credentials, wrong certificates, not a Kafka broker.
-    pub hopeless: bool,
-}
-
 /// The callbacks of one client. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -62,11 +53,17 @@ struct Inner {
     troubled: AtomicBool,
     failures: Mutex<BTreeMap<String, Told>>,
     fatal: Mutex<Option<String>>,
+    /// The last thing that librdkafka warned of, which it does for each connection.
+    warning: Mutex<String>,
 }
 
 struct Told {
     failure: Failure,
     warned: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Context {
@@ -79,6 +76,7 @@ impl Context {
                 troubled: AtomicBool::new(false),
                 failures: Mutex::default(),
                 fatal: Mutex::default(),
+                warning: Mutex::default(),
             }),
         }
     }
@@ -98,11 +96,7 @@ impl Context {
 
     /// What a fatal error of the client was, if there was one.
     pub(crate) fn fatal(&self) -> Option<String> {
-        self.inner
-            .fatal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.inner.fatal).clone()
     }
 
     /// From now on failures are worth a warning; before, they are the reason why there is no connection.
@@ -121,17 +115,25 @@ impl Context {
         }
     }
 
+    /// Passes librdkafka's own warning on, unless it was the last one, too.
+    fn warn(&self, text: &str) {
+        let mut last = lock(&self.inner.warning);
+        if *last == text {
+            return self.tell(Severity::Info, text);
+        }
+        text.clone_into(&mut last);
+        drop(last);
+        self.tell(Severity::Warning, text);
+    }
+
     fn kept(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
-        self.inner
-            .failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.failures)
     }
 
     /// Takes `broker: what happened` apart and keeps it; a warning is given once for a broker until it works again.
     fn failed(&self, text: &str, code: Option<RDKafkaErrorCode>) {
         let connected = self.inner.connected.load(Ordering::Relaxed);
-        let failure = read_failure(text, code, connected);
+        let failure = Failure::read(text, code, connected);
         // Brokers close idle connections, and any connection when they restart: only what doesn't come back is worth
         // a warning.
         let closed = text.contains("Disconnected") && text.contains("in state UP");
@@ -182,7 +184,7 @@ impl ClientContext for Context {
             (_, RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice) | ("CONFWARN" | "GETPID", _) => {
                 self.tell(Severity::Info, text);
             }
-            _ => self.tell(Severity::Warning, text),
+            _ => self.warn(text),
         }
     }
 
@@ -192,14 +194,10 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.tell(Severity::Info, reason),
             Some(RDKafkaErrorCode::PartitionEOF) => {}
             Some(RDKafkaErrorCode::Fatal) => {
-                *self
-                    .inner
-                    .fatal
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+                *lock(&self.inner.fatal) = Some(reason.to_owned());
             }
             code if code.is_some_and(is_of_connection) => self.failed(reason, code),
-            _ => self.tell(Severity::Warning, reason),
+            _ => self.warn(reason),
         }
     }
 }
@@ -224,68 +222,6 @@ fn is_of_connection(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Reads `sasl_ssl://host:9093/1: Connect to ipv4#… failed: Connection refused (after 0ms in state CONNECT)`.
-fn read_failure(text: &str, code: Option<RDKafkaErrorCode>, connected: bool) -> Failure {
-    let (name, what) = text.split_once(": ").unwrap_or(("broker", text));
-    let name = name.split_once("://").map_or(name, |(_, rest)| rest);
-    let broker = name.split('/').next().unwrap_or(name);
-    let what = what
-        .split_once(" (after ")
-        .map_or(what, |(what, _)| what)
-        .trim_end_matches([':', ' ']);
-    // Of a broker that was one before, this is how a restart looks.
-    let asked =
-        !connected && (text.contains("ApiVersion") || text.contains("in state APIVERSION_QUERY"));
-    let disconnected = what.contains("Disconnected");
-    let hopeless = match code {
-        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed) => {
-            !disconnected
-        }
-        Some(RDKafkaErrorCode::SSL) => !disconnected,
-        _ => what.contains("Invalid response size") || what.contains("SSL routines"),
-    };
-    let why = if what.contains("Invalid response size") {
-        "what answers there does not speak Kafka's protocol".to_owned()
-    } else if what.to_lowercase().contains("timed out") && asked {
-        "it does not answer Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
-    } else if disconnected && asked {
-        "it hangs up at Kafka's first request: not a Kafka broker, or one that wants TLS (security.protocol)".to_owned()
-    } else if disconnected && !connected && text.contains("in state UP") {
-        "it hangs up on the first requests: it may want a password (security.protocol, sasl.mechanism)".to_owned()
-    } else if what.contains("SSL routines::wrong version number") {
-        "what answers there does not speak TLS (security.protocol)".to_owned()
-    } else if what.contains("setup timed out") {
-        "no answer".to_owned()
-    } else if let Some((_, why)) = what
-        .strip_prefix("Connect to ")
-        .and_then(|what| what.split_once(" failed: "))
-    {
-        if why.contains("SSL routines") {
-            format!("SSL handshake failed: {why}")
-        } else {
-            lower_first(why)
-        }
-    } else {
-        lower_first(what)
-    };
-    Failure {
-        broker: broker.to_owned(),
-        why,
-        hopeless,
-    }
-}
-
-/// `Connection refused` in the middle of a sentence; `SSL …` stays.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,49 +234,6 @@ mod tests {
         let sink: Sink =
             Arc::new(move |severity, text| kept.lock().unwrap().push((severity, text.to_owned())));
         (Context::new(sink), lines)
-    }
-
-    #[test]
-    fn failures_are_told_in_plain_words() {
-        for (text, broker, why) in [
-            (
-                "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
-                "127.0.0.1:1",
-                "connection refused",
-            ),
-            (
-                "sasl_ssl://b:9093/2: SASL authentication error: Authentication failed (after 3ms in state AUTH_REQ)",
-                "b:9093",
-                "SASL authentication error: Authentication failed",
-            ),
-            (
-                "ssl://h:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: error:0A00010B:SSL routines::wrong version number",
-                "h:1",
-                "what answers there does not speak TLS (security.protocol)",
-            ),
-            (
-                "h:80/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase receive.message.max.bytes",
-                "h:80",
-                "what answers there does not speak Kafka's protocol",
-            ),
-            (
-                "h:9/bootstrap: Connection setup timed out in state CONNECT (after 30s in state CONNECT)",
-                "h:9",
-                "no answer",
-            ),
-            (
-                "x:9092/bootstrap: Failed to resolve 'x:9092': Name or service not known (after 1ms in state CONNECT)",
-                "x:9092",
-                "failed to resolve 'x:9092': Name or service not known",
-            ),
-        ] {
-            let failure = read_failure(text, None, false);
-            assert_eq!(
-                (failure.broker.as_str(), failure.why.as_str()),
-                (broker, why),
-                "{text}"
-            );
-        }
     }
 
     #[test]
@@ -400,5 +293,25 @@ mod tests {
                 .iter()
                 .all(|(severity, _)| *severity == Severity::Info)
         );
+    }
+
+    #[test]
+    fn what_librdkafka_warns_of_for_each_connection_is_told_once() {
+        let (context, lines) = context();
+        for text in ["no issuer", "no issuer", "no port", "no issuer"] {
+            context.log(
+                RDKafkaLogLevel::Warning,
+                "SSL",
+                &format!("[thrd:a]: {text}"),
+            );
+        }
+        let warned: Vec<_> = lines
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(severity, _)| *severity == Severity::Warning)
+            .map(|(_, text)| text.clone())
+            .collect();
+        assert_eq!(warned, ["no issuer", "no port", "no issuer"]);
     }
 }

@@ -10,6 +10,7 @@ mod cluster;
 mod consumer;
 mod context;
 mod ends;
+mod failure;
 mod groups;
 mod incoming;
 mod java;
@@ -27,7 +28,8 @@ pub use args::ConnectArgs;
 pub use client::{ClientError, Settings};
 pub use cluster::{BrokerInfo, Cluster, Extent};
 pub use consumer::{Consumer, ConsumerOptions, Event, Position};
-pub use context::{Failure, Severity, Sink, console_sink};
+pub use context::{Severity, Sink, console_sink};
+pub use failure::Failure;
 pub use groups::{GroupInfo, MemberInfo};
 pub use incoming::{Incoming, TimestampKind};
 pub use producer::{
