@@ -81,6 +81,22 @@ pub fn envelopes(address: &str, arguments: &[&str]) -> Vec<Value> {
     envelopes
 }
 
+/// What a topic holds, as `kcat -C` writes it with this form (`-f`).
+///
+/// # Panics
+///
+/// When it fails.
+#[must_use]
+#[track_caller]
+pub fn read_by_kcat(brokers: &RealBrokers, topic: &str, form: &str) -> Vec<u8> {
+    let kcat = brokers
+        .kcat()
+        .args(["-C", "-q", "-e", "-o", "beginning", "-t", topic, "-f", form])
+        .finish();
+    kcat.assert_code(0);
+    kcat.stdout
+}
+
 /// What of an envelope a copy keeps: all but its number, its topic and its place there.
 ///
 /// # Panics

@@ -1,16 +1,16 @@
 //! Which partitions a member of a group reads, and from where: following the group's rebalances.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol,
 };
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -25,8 +25,6 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 
 /// The name by which a consumer without a group is known to librdkafka: nothing is joined, nothing committed.
 pub(crate) const NO_GROUP: &str = "tapline";
-/// How long to look whether a partition has ended, when its end can't be told otherwise.
-const PROBE: Duration = Duration::from_secs(5);
 
 /// What a rebalance changed.
 pub(crate) enum Change {
@@ -48,6 +46,7 @@ pub(crate) struct Watch {
     bounds: Bounds,
     changed: AtomicBool,
     changes: Mutex<Vec<Change>>,
+    drained: Mutex<Vec<Position>>,
 }
 
 impl Watch {
@@ -58,7 +57,14 @@ impl Watch {
             bounds,
             changed: AtomicBool::new(false),
             changes: Mutex::default(),
+            drained: Mutex::default(),
         }
+    }
+
+    /// Where partitions stand that have nothing more for now, as of the last statistics: all records before these places
+    /// were handed out. Asks once.
+    pub(crate) fn take_drained(&self) -> Vec<Position> {
+        std::mem::take(&mut *self.drained.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What rebalances changed since this was asked last.
@@ -195,6 +201,22 @@ impl ClientContext for Watch {
         self.context.log(level, facility, text);
     }
 
+    /// The only place where librdkafka tells the offset at which it found the end of a partition, and of which topic.
+    fn stats(&self, statistics: Statistics) {
+        let drained = statistics.topics.into_values().flat_map(|topic| {
+            let name = topic.topic;
+            let partitions = topic.partitions.into_values();
+            // What was fetched may still wait to be handed out.
+            let empty = partitions.filter(|partition| partition.fetchq_cnt == 0);
+            empty.map(move |partition| Position {
+                topic: name.clone(),
+                partition: partition.partition,
+                offset: partition.eof_offset,
+            })
+        });
+        *self.drained.lock().unwrap_or_else(PoisonError::into_inner) = drained.collect();
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let refused =
             error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed);
@@ -244,29 +266,4 @@ fn names(list: &TopicPartitionList) -> Vec<(String, i32)> {
         .iter()
         .map(|element| (element.topic().to_owned(), element.partition()))
         .collect()
-}
-
-/// Whether there is no record from `position` on, as a consumer of this partition alone finds.
-pub(crate) fn has_ended(config: &ClientConfig, slice: &Slice, position: i64) -> bool {
-    let mut config = config.clone();
-    config.set("group.id", NO_GROUP).remove("group.instance.id");
-    let silent = Context::new(Arc::new(|_, _| {}));
-    let watch = Watch::new(silent, false, Bounds::default());
-    let Ok(probe) = config.create_with_context::<_, BaseConsumer<Watch>>(watch) else {
-        return false;
-    };
-    let mut list = TopicPartitionList::with_capacity(1);
-    let added = list.add_partition_offset(&slice.topic, slice.partition, Offset::Offset(position));
-    if added.is_err() || probe.assign(&list).is_err() {
-        return false;
-    }
-    let start = std::time::Instant::now();
-    while start.elapsed() < PROBE {
-        match probe.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => return message.offset() >= slice.stop,
-            Some(Err(KafkaError::PartitionEOF(_))) => return true,
-            _ => {}
-        }
-    }
-    false
 }

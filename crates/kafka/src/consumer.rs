@@ -1,7 +1,7 @@
 //! A consumer of topics: from a start to the end or on and on, alone or in a group, committing only what it is told.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,6 +21,9 @@ use crate::topics::{self, TopicInfo};
 
 /// The most that a broker puts into an answer, but for a single batch that is larger.
 const FETCH_BYTES: usize = 256 << 10;
+
+/// How often to look where partitions stand, of which the last offsets before their end hold no record.
+const STATISTICS: Duration = Duration::from_millis(250);
 
 /// What to read, beside [`Settings`].
 #[derive(Clone, Debug, Default)]
@@ -123,6 +126,7 @@ impl Consumer {
             ("isolation.level", "read_committed".to_owned()),
             ("enable.auto.commit", "false".to_owned()),
             ("enable.auto.offset.store", "false".to_owned()),
+            // Without it librdkafka doesn't note where a partition ends.
             ("enable.partition.eof", until.to_string()),
             // Memory is bounded by what is fetched ahead, which weighs four times its bytes where records are small,
             // and one answer of each broker, which is eight times as large when it is unpacked. More of it was slower:
@@ -146,6 +150,10 @@ impl Consumer {
         let mut config = settings.config(&defaults);
         // A limit on what is sent, which librdkafka wants below the one above; files are shared with producers.
         config.set("message.max.bytes", "65536");
+        if until {
+            // The ends are seen in them.
+            config.set("statistics.interval.ms", STATISTICS.as_millis().to_string());
+        }
         if let Some(group) = &options.group {
             config.set("group.id", group);
         }
@@ -162,10 +170,9 @@ impl Consumer {
         let grouped = options.group.is_some();
         let state = State {
             context,
-            config,
             grouped,
             paused: false,
-            quiet: None,
+            turned: None,
             ends: None,
             settling: None,
             begun: HashMap::new(),
@@ -250,17 +257,12 @@ impl Consumer {
                         return Ok(Event::Idle);
                     }
                 }
-                state.quiet = None;
                 state.context.working();
                 Ok(Event::Record(Incoming(message)))
             }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                state.notice_end(partition);
-                state.changed(inner)
-            }
             Some(Err(error)) => state.judge(inner, &error),
             None => {
-                state.notice_quiet(inner);
+                state.notice_drained(inner);
                 state.changed(inner)
             }
         }
@@ -276,6 +278,7 @@ impl Consumer {
         if !self.state.paused {
             pause_all(&self.inner)?;
             self.state.paused = true;
+            self.state.turned = Some(Instant::now());
         }
         Ok(())
     }
@@ -302,6 +305,7 @@ impl Consumer {
                 .resume(&list)
                 .map_err(|error| fatal("cannot resume", &error))?;
             self.state.paused = false;
+            self.state.turned = Some(Instant::now());
         }
         Ok(())
     }

@@ -26,10 +26,6 @@ pub(crate) struct Ends {
     open: Vec<Slice>,
     /// The place in `open` of the last record's partition: the next is likely from the same.
     last: usize,
-    /// The topic of the first partition that was added.
-    topic: Option<String>,
-    /// There are others: the number of a partition doesn't tell which one is meant.
-    several: bool,
 }
 
 impl Ends {
@@ -41,10 +37,6 @@ impl Ends {
 
     /// Adds partitions; those without anything to read are done at once.
     pub(crate) fn add(&mut self, slices: Vec<Slice>) {
-        for slice in &slices {
-            let first = self.topic.get_or_insert_with(|| slice.topic.clone());
-            self.several |= *first != slice.topic;
-        }
         self.open
             .extend(slices.into_iter().filter(|slice| slice.start < slice.stop));
     }
@@ -68,24 +60,12 @@ impl Ends {
         self.find(topic, partition).is_some()
     }
 
-    /// The partitions that are still to be read.
-    pub(crate) fn open(&self) -> &[Slice] {
-        &self.open
-    }
-
-    /// Whether partitions of several topics are read, or were.
-    pub(crate) fn of_several_topics(&self) -> bool {
-        self.several
-    }
-
-    /// The partition of this number has no more to read. Only where there is but one topic.
-    pub(crate) fn finish_number(&mut self, partition: i32) {
-        self.open.retain(|slice| slice.partition != partition);
-    }
-
-    /// A partition has no more to read.
-    pub(crate) fn finish(&mut self, topic: &str, partition: i32) {
-        if let Some(at) = self.find(topic, partition) {
+    /// All records of a partition before `offset` have come. The last ones before its end may be no records: markers of
+    /// transactions, or what was compacted away.
+    pub(crate) fn pass(&mut self, topic: &str, partition: i32, offset: i64) {
+        if let Some(at) = self.find(topic, partition)
+            && offset >= self.open[at].stop
+        {
             self.open.swap_remove(at);
         }
     }
@@ -181,8 +161,9 @@ mod tests {
             slice("b", 0, 0, 1),
             slice("b", 1, 0, 1),
         ]);
-        assert!(ends.of_several_topics());
-        ends.finish("a", 0);
+        ends.pass("a", 0, 0);
+        assert!(ends.is_open("a", 0), "it has not come that far");
+        ends.pass("a", 0, 1);
         assert!(!ends.is_open("a", 0) && ends.is_open("b", 0));
         ends.remove(&[("b".to_owned(), 0), ("b".to_owned(), 1)]);
         assert!(ends.reached());

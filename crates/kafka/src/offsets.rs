@@ -1,15 +1,19 @@
 //! Asks the brokers for offsets: where partitions begin and end, and where in them a place lies.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::client::ClientError;
 use crate::consumer::fatal;
 use crate::ends::Slice;
 use crate::start::Start;
+
+/// How long to wait before it is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// From where to read, and up to where.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +44,7 @@ pub(crate) fn extents<C: ConsumerContext>(
 ) -> Result<Extents, ClientError> {
     let ask = |point| {
         let offsets = list_offsets(consumer, partitions, point, timeout)?;
-        Ok(offsets.into_iter().map(Option::unwrap_or_default).collect())
+        Ok(offsets.into_iter().flatten().collect())
     };
     Ok(Extents {
         low: ask(Offset::Beginning)?,
@@ -99,33 +103,66 @@ fn resolve(place: Start, low: i64, high: i64, of_time: Option<i64>) -> i64 {
     offset.clamp(low, high.max(low))
 }
 
-/// The offset that stands for `point` in each partition; `None` where there is none.
+/// The offset that stands for `point` in each partition; `None` where there is none, which only a time can have.
+///
+/// While brokers go and come the answers are errors that pass: it is asked again, until `timeout`.
 fn list_offsets<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[(String, i32)],
     point: Offset,
     timeout: Duration,
 ) -> Result<Vec<Option<i64>>, ClientError> {
-    let failed =
-        |error: &KafkaError| fatal("cannot learn where the partitions begin and end", error);
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask(consumer, partitions, point, left.max(PAUSE)) {
+            Err(error) if left > PAUSE && may_pass(&error) => thread::sleep(PAUSE),
+            result => {
+                return result.map_err(|error| {
+                    fatal("cannot learn where the partitions begin and end", &error)
+                });
+            }
+        }
+    }
+}
+
+fn may_pass(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::TopicAuthorizationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::InvalidArgument
+                | Code::UnsupportedVersion
+        )
+    )
+}
+
+fn ask<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[(String, i32)],
+    point: Offset,
+    timeout: Duration,
+) -> KafkaResult<Vec<Option<i64>>> {
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for (topic, partition) in partitions {
-        list.add_partition_offset(topic, *partition, point)
-            .map_err(|error| failed(&error))?;
+        list.add_partition_offset(topic, *partition, point)?;
     }
-    let list = consumer
-        .offsets_for_times(list, timeout)
-        .map_err(|error| failed(&error))?;
+    let list = consumer.offsets_for_times(list, timeout)?;
     let offset = |(topic, partition): &(String, i32)| {
-        let element = list.find_partition(topic, *partition);
-        let Some(element) = element else {
-            return Ok(None);
+        let unanswered = KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetNotAvailable);
+        let Some(element) = list.find_partition(topic, *partition) else {
+            return Err(unanswered);
         };
-        element.error().map_err(|error| failed(&error))?;
-        Ok(match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        })
+        element.error()?;
+        match (element.offset(), point) {
+            (Offset::Offset(offset), _) => Ok(Some(offset)),
+            // Nothing of that time or later.
+            (Offset::End, Offset::Offset(_)) => Ok(None),
+            // Left as it was asked.
+            _ => Err(unanswered),
+        }
     };
     partitions.iter().map(offset).collect()
 }

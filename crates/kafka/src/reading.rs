@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::assignment::{Change, Watch, has_ended};
+use crate::assignment::{Change, Watch};
 use crate::client::{ClientError, describe};
 use crate::consumer::{Event, fatal};
 use crate::context::Context;
 use crate::ends::Ends;
 
-/// So long nothing comes before it is looked whether there is anything left.
-const QUIET: Duration = Duration::from_millis(500);
+/// So long after a pause the statistics may still be of before: librdkafka's threads, which all turn round within a second,
+/// take over what was fetched until then only later.
+const STALE: Duration = Duration::from_millis(1500);
 
 /// So long a member that was given nothing waits for the next rebalance before it takes that for the end. Where
 /// partitions move one by one (cooperative assignors, KIP-848), it is given nothing until others have let go of some.
@@ -23,11 +23,10 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// What a consumer knows beside its connection: apart from it, because records are borrowed from that.
 pub(crate) struct State {
     pub(crate) context: Context,
-    pub(crate) config: ClientConfig,
     pub(crate) grouped: bool,
     pub(crate) paused: bool,
-    /// Since when nothing came.
-    pub(crate) quiet: Option<Instant>,
+    /// When it was paused or resumed last.
+    pub(crate) turned: Option<Instant>,
     /// Where to stop, if there is such a place, once there is an assignment.
     pub(crate) ends: Option<Ends>,
     /// Since when there is nothing to read, if the group may be about to give something.
@@ -138,40 +137,19 @@ impl State {
         }
     }
 
-    /// Some partition of this number has no more records for now; librdkafka does not say of which topic.
-    pub(crate) fn notice_end(&mut self, partition: i32) {
-        if let Some(ends) = &mut self.ends
-            && !ends.of_several_topics()
-        {
-            ends.finish_number(partition);
-        }
-    }
-
-    /// Nothing came. With several topics this is when to look whether the last offsets of some partition hold no
-    /// record at all: transaction markers, or what was compacted away.
-    pub(crate) fn notice_quiet(&mut self, inner: &BaseConsumer<Watch>) {
+    /// Looks which partitions have been read to where they are to stop though no record says so: behind the last one
+    /// there are markers of transactions, or what was compacted away.
+    ///
+    /// That a partition has no more for now is no sign of it. A replica that is behind (KIP-392), or a leader that was
+    /// elected just now, ends before the place that the leader had told.
+    pub(crate) fn notice_drained(&mut self, inner: &BaseConsumer<Watch>) {
         let Some(ends) = &mut self.ends else { return };
-        if !ends.of_several_topics() || self.paused {
+        let drained = inner.context().take_drained();
+        if self.paused || self.turned.is_some_and(|turned| turned.elapsed() < STALE) {
             return;
         }
-        if self.quiet.get_or_insert_with(Instant::now).elapsed() < QUIET {
-            return;
-        }
-        self.quiet = None;
-        let positions = inner.position().ok();
-        for slice in ends.open().to_vec() {
-            let position = positions
-                .as_ref()
-                .and_then(|list| {
-                    list.find_partition(&slice.topic, slice.partition)?
-                        .offset()
-                        .to_raw()
-                })
-                .map_or(slice.start, |offset| offset.max(slice.start));
-            // Past transaction markers the position moves on; past compacted records it does not.
-            if position >= slice.stop || has_ended(&self.config, &slice, position) {
-                ends.finish(&slice.topic, slice.partition);
-            }
+        for place in drained {
+            ends.pass(&place.topic, place.partition, place.offset);
         }
     }
 }

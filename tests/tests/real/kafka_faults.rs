@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use e2e::counts;
-use e2e::real::{PATIENCE, assert_numbered, new_topic, numbered, producer, tapped};
-use tapline_testkit::{BrokersAlone, Running, real::NODES, wait_until};
+use e2e::real::{PATIENCE, assert_numbered, new_topic, numbered, produce, producer, tapped};
+use serde_json::json;
+use tapline_testkit::{BrokersAlone, Run, Running, real::NODES, wait_until};
 
 const KEYS: usize = 1000;
 
@@ -120,6 +121,40 @@ fn a_tap_goes_on_when_the_broker_that_it_reads_from_is_killed() {
     running.wait().assert_code(0);
     wait_until(PATIENCE, "the tap has all", || tap.has_ended());
     assert_numbered(&tap.wait().assert_code(0).stdout, KEYS, COUNT);
+}
+
+#[test]
+fn a_listing_tells_what_is_gone_with_a_broker() {
+    let brokers = BrokersAlone::take();
+    let topic = new_topic(&brokers, "listed", 3);
+    let address = brokers.kafka_topic(&topic);
+    produce(&address, &["--partition", "1"], "1\n2\n");
+    brokers.kill(2);
+    let list = || {
+        let listed = Run::tool("topic-tap")
+            .args([&address, "--list", "-J"])
+            .limit(PATIENCE)
+            .finish();
+        listed.assert_code(0);
+        listed.json_lines()
+    };
+    // The cluster notices after some seconds.
+    let mut listed = Vec::new();
+    wait_until(PATIENCE, "the others lead", || {
+        listed = list();
+        let mut partitions = listed.iter().filter(|line| line["type"] == "partition");
+        partitions.all(|line| line["in_sync"].as_array().map(Vec::len) == Some(2))
+    });
+    let of = |kind: &str, member: &str| {
+        let lines = listed.iter().filter(|line| line["type"] == kind);
+        json!(lines.map(|line| line[member].clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(of("broker", "port"), json!([21092, 23092]));
+    assert_eq!(of("partition", "high"), json!([0, 2, 0]));
+    for partition in listed.iter().filter(|line| line["type"] == "partition") {
+        assert_eq!(partition["replicas"].as_array().map(Vec::len), Some(3));
+        assert_ne!(partition["leader"], 2);
+    }
 }
 
 /// How much a process has read so far, its files and libraries included.

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use e2e::real::{PATIENCE, envelopes, new_topic, produce, text};
+use e2e::real::{PATIENCE, envelopes, new_topic, produce, read_by_kcat, text};
 use e2e::{counts, readings};
 use serde_json::{Value, json};
 use tapline_testkit::real::workspace;
@@ -92,22 +92,8 @@ fn what_kafka_produce_writes_is_read_by_python_the_console_consumer_and_kcat() {
         .and_then(|id| u32::try_from(id).ok());
     let wanted = framed(id.expect("the registry knows it"), &keyed);
 
-    let kcat = brokers
-        .kcat()
-        .args([
-            "-C",
-            "-q",
-            "-e",
-            "-o",
-            "beginning",
-            "-t",
-            &topic,
-            "-f",
-            "%k\\t%s\\x1e",
-        ])
-        .finish();
-    kcat.assert_code(0);
-    assert_eq!(separated(&kcat.stdout), wanted, "kcat");
+    let kcat = read_by_kcat(&brokers, &topic, "%k\\t%s\\x1e");
+    assert_eq!(separated(&kcat), wanted, "kcat");
 
     let console = brokers
         .java("org.apache.kafka.tools.consumer.ConsoleConsumer")

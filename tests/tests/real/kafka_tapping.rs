@@ -1,6 +1,6 @@
 //! Forms, ranges and listings of topic-tap on a real cluster, held against kcat where it has the same.
 
-use e2e::real::{PATIENCE, new_topic, numbered, produce, tapped};
+use e2e::real::{PATIENCE, new_topic, numbered, produce, read_by_kcat, tapped};
 use serde_json::{Value, json};
 use tapline_testkit::{RealBrokers, Run, unique};
 
@@ -25,25 +25,11 @@ fn a_form_gives_what_kcat_gives_for_it() {
         "%R%s",
         "100%%\\t\\x41\\n",
     ] {
-        let kcat = brokers
-            .kcat()
-            .args([
-                "-C",
-                "-q",
-                "-e",
-                "-o",
-                "beginning",
-                "-t",
-                &topic,
-                "-f",
-                form,
-            ])
-            .finish();
-        kcat.assert_code(0);
+        let kcat = read_by_kcat(&brokers, &topic, form);
         let ours = tapped(&address, &["--format", form]).stdout;
         assert_eq!(
             ours.escape_ascii().to_string(),
-            kcat.stdout.escape_ascii().to_string(),
+            kcat.escape_ascii().to_string(),
             "{form}"
         );
     }

@@ -1,8 +1,10 @@
 //! Consuming: where to begin, where to end, groups.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::mocking::MockCluster;
 use tapline_kafka::{
     Address, ClientError, Consumer, ConsumerOptions, Event, Outgoing, Position, Producer,
     Properties, Settings, Start, Topic,
@@ -39,6 +41,51 @@ fn read_on(consumer: &mut Consumer) -> Vec<String> {
             Event::Idle | Event::Rebalanced { .. } => {}
         }
     }
+}
+
+#[test]
+fn a_replica_that_is_behind_is_not_taken_for_the_end() {
+    let cluster = ManuallyDrop::new(MockCluster::new(2).unwrap());
+    cluster.create_topic("t", 1, 2).unwrap();
+    cluster.partition_leader("t", 0, Some(1)).unwrap();
+    let address: Address = format!("kafka://{}", cluster.bootstrap_servers())
+        .parse()
+        .unwrap();
+    let mut properties = Properties::new();
+    properties.set("test", "client.rack", "near").unwrap();
+    // The mock's last stable offset is the leader's.
+    let level = ("isolation.level", "read_uncommitted");
+    properties.set("test", level.0, level.1).unwrap();
+    let settings = Settings::new(&address, properties, LIMIT, Arc::new(|_, _| {}));
+    let producer = Producer::connect(&settings, "t", &options()).unwrap();
+    for payload in ["1", "2", "3", "4"] {
+        send_all(&producer, &[keyed(0, "a", payload)]);
+    }
+    // The leader sends the consumer to the near replica (KIP-392), which says after two of the four that there is no more.
+    cluster.partition_follower("t", 0, 2).unwrap();
+    cluster
+        .follower_watermarks("t", 0, Some(0), Some(2))
+        .unwrap();
+    let options = ConsumerOptions {
+        start: Start::Beginning,
+        until_end: true,
+        ..ConsumerOptions::default()
+    };
+    let mut consumer = Consumer::connect(&settings, &"t".parse().unwrap(), &options).unwrap();
+    let (mut got, start) = (0, Instant::now());
+    loop {
+        assert!(start.elapsed() < LIMIT, "{got} records came");
+        match consumer.poll(Duration::from_millis(100)).unwrap() {
+            Event::Record(_) => got += 1,
+            Event::End => break,
+            Event::Idle | Event::Rebalanced { .. } => {}
+        }
+        // The mock gives one more than it says that it has.
+        if got == 3 {
+            cluster.follower_watermarks("t", 0, None, None).unwrap();
+        }
+    }
+    assert_eq!(got, 4);
 }
 
 #[test]
