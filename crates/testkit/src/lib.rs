@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod real;
 pub mod run;
 pub mod running;
+pub mod scripted;
 
 use std::{
     path::PathBuf,

@@ -6,10 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tapline_mqtt::{
-    Capacity, Delivery, Event, Message, Qos, Reactor, Session, SessionOptions, Settled,
+    Address, Capacity, Delivery, Event, Message, Qos, Reactor, Session, SessionOptions, Settled,
 };
 
-use crate::scripted::LIMIT;
+use tapline_testkit::LIMIT;
+use tapline_testkit::scripted::Scripted;
+
+/// Of a session with this broker.
+pub(crate) fn options(broker: &Scripted) -> SessionOptions {
+    let address: Address = broker.url().parse().unwrap();
+    SessionOptions::new(address.broker, "test")
+}
 
 /// A reactor, a session, and what it tells.
 pub(crate) struct Client {

@@ -3,9 +3,10 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
-use crate::scripted::{LIMIT, Scripted};
+use crate::client::{Client, options};
 use tapline_mqtt::{Event, Qos, Subscription, Tls, TlsFiles, Version};
+use tapline_testkit::LIMIT;
+use tapline_testkit::scripted::Scripted;
 
 #[test]
 fn nobody_listens() {
@@ -15,7 +16,7 @@ fn nobody_listens() {
         .local_addr()
         .unwrap()
         .port();
-    let mut options = Scripted::start().options();
+    let mut options = options(&Scripted::start());
     options.broker.port = port;
     let failure = Client::open(options).failure();
     assert_eq!(failure, "connection refused");
@@ -23,7 +24,7 @@ fn nobody_listens() {
 
 #[test]
 fn the_host_is_unknown() {
-    let mut options = Scripted::start().options();
+    let mut options = options(&Scripted::start());
     options.broker.host = "no-such-host.invalid".to_owned();
     let failure = Client::open(options).failure();
     assert!(failure.starts_with("the host is not known: "), "{failure}");
@@ -32,7 +33,7 @@ fn the_host_is_unknown() {
 #[test]
 fn the_peer_is_silent() {
     let broker = Scripted::start();
-    let mut options = broker.options();
+    let mut options = options(&broker);
     options.connect_timeout = Duration::from_millis(300);
     let started = Instant::now();
     let client = Client::open(options);
@@ -45,7 +46,7 @@ fn the_peer_is_silent() {
 #[test]
 fn the_peer_speaks_http() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.accept();
     peer.expect(0x10);
     peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -58,7 +59,7 @@ fn the_peer_speaks_http() {
 #[test]
 fn the_peer_hangs_up() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.accept();
     peer.expect(0x10);
     drop(peer);
@@ -68,7 +69,7 @@ fn the_peer_hangs_up() {
 #[test]
 fn the_broker_refuses_with_a_reason_and_its_words() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.accept();
     peer.expect(0x10);
     // Reason String "go away".
@@ -86,7 +87,7 @@ fn the_broker_refuses_with_a_reason_and_its_words() {
 #[test]
 fn a_broker_of_3_1_1_alone_is_named_as_such() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.accept();
     peer.expect(0x10);
     peer.send(&[0x20, 2, 0, 1]);
@@ -96,7 +97,7 @@ fn a_broker_of_3_1_1_alone_is_named_as_such() {
 #[test]
 fn return_codes_of_3_1_1_are_named() {
     let broker = Scripted::start();
-    let mut options = broker.options();
+    let mut options = options(&broker);
     options.version = Version::V311;
     let client = Client::open(options);
     let mut peer = broker.accept();
@@ -118,7 +119,7 @@ fn tls_to_a_peer_without_it_is_told() {
         ca: Some(authority.path().to_owned()),
         ..TlsFiles::default()
     };
-    let mut options = broker.options();
+    let mut options = options(&broker);
     options.broker.scheme = tapline_mqtt::Scheme::Mqtts;
     options.tls = Some(Tls::load(&files, &[]).unwrap());
     let client = Client::open(options);
@@ -149,7 +150,7 @@ fn files_for_tls_that_are_none_are_named() {
 #[test]
 fn a_refused_subscription_ends_the_session() {
     let broker = Scripted::start();
-    let mut options = broker.options();
+    let mut options = options(&broker);
     options.subscriptions = vec![
         Subscription::new("a", Qos::AtLeastOnce),
         Subscription::new("b/#", Qos::AtLeastOnce),
@@ -165,7 +166,7 @@ fn a_refused_subscription_ends_the_session() {
 #[test]
 fn a_lower_qos_than_asked_for_is_told() {
     let broker = Scripted::start();
-    let mut options = broker.options();
+    let mut options = options(&broker);
     options.subscriptions = vec![Subscription::new("a", Qos::ExactlyOnce)];
     let client = Client::open(options);
     broker.welcome(false, &[]).subscribed(&[1]);
@@ -182,7 +183,7 @@ fn a_lower_qos_than_asked_for_is_told() {
 #[test]
 fn closing_says_disconnect_and_leaves_no_session_behind() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
     client.session.start_close();
@@ -195,7 +196,7 @@ fn closing_says_disconnect_and_leaves_no_session_behind() {
 #[test]
 fn dropping_a_session_says_nothing_so_that_the_will_is_published() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
     drop(client);
@@ -205,7 +206,7 @@ fn dropping_a_session_says_nothing_so_that_the_will_is_published() {
 #[test]
 fn a_takeover_is_not_fought() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     peer.send(&[0xe0, 1, 0x8e]);
     let failure = client.failure();
@@ -215,7 +216,7 @@ fn a_takeover_is_not_fought() {
 #[test]
 fn silence_is_found_by_keep_alive_and_the_connection_replaced() {
     let broker = Scripted::start();
-    let mut options = broker.options();
+    let mut options = options(&broker);
     options.keep_alive = Duration::from_secs(1);
     let client = Client::open(options);
     let mut peer = broker.welcome(false, &[]);
@@ -237,7 +238,7 @@ fn silence_is_found_by_keep_alive_and_the_connection_replaced() {
 #[test]
 fn the_keep_alive_of_the_broker_goes_before_the_own() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     // Server Keep Alive 1 s, where the client has asked for 60 s.
     let mut peer = broker.welcome(false, &[0x13, 0, 1]);
     for _ in 0..2 {

@@ -3,5 +3,4 @@
 mod client;
 mod connecting;
 mod publishing;
-mod scripted;
 mod subscribing;

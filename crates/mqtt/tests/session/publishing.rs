@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::client::Client;
-use crate::scripted::{LIMIT, Scripted};
+use crate::client::{Client, options};
 use tapline_mqtt::{PublishError, Qos, Reason, Refusal};
+use tapline_testkit::LIMIT;
+use tapline_testkit::scripted::Scripted;
 
 #[test]
 fn answers_out_of_order_settle_their_own_message() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     for ticket in 0..3 {
         client.publish(ticket, Qos::AtLeastOnce);
@@ -34,7 +35,7 @@ fn answers_out_of_order_settle_their_own_message() {
 #[test]
 fn qos_0_is_settled_when_it_is_written() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     client.publish(7, Qos::AtMostOnce);
     assert_eq!(client.settled().ticket, 7);
@@ -44,7 +45,7 @@ fn qos_0_is_settled_when_it_is_written() {
 #[test]
 fn qos_2_takes_both_steps_and_a_refused_pubrec_ends_it() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     client.publish(0, Qos::ExactlyOnce);
     client.publish(1, Qos::ExactlyOnce);
@@ -64,7 +65,7 @@ fn qos_2_takes_both_steps_and_a_refused_pubrec_ends_it() {
 #[test]
 fn the_receive_maximum_of_the_broker_bounds_the_window() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[0x21, 0, 2]);
     for ticket in 0..3 {
         client.publish(ticket, Qos::AtLeastOnce);
@@ -89,7 +90,7 @@ fn the_receive_maximum_of_the_broker_bounds_the_window() {
 #[test]
 fn limits_of_the_broker_refuse_single_messages() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     // Maximum QoS 1.
     let mut peer = broker.welcome(false, &[0x24, 1]);
     client.publish(0, Qos::ExactlyOnce);
@@ -108,7 +109,7 @@ fn limits_of_the_broker_refuse_single_messages() {
 #[test]
 fn a_kept_session_gets_the_unanswered_again_with_dup_and_the_answered_not() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     for ticket in 0..3 {
         client.publish(ticket, Qos::AtLeastOnce);
@@ -133,7 +134,7 @@ fn a_kept_session_gets_the_unanswered_again_with_dup_and_the_answered_not() {
 #[test]
 fn a_lost_session_gets_everything_unanswered_anew_and_without_dup() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     client.publish(0, Qos::ExactlyOnce);
     client.publish(1, Qos::AtLeastOnce);
@@ -152,7 +153,7 @@ fn a_lost_session_gets_everything_unanswered_anew_and_without_dup() {
 #[test]
 fn a_pubrel_is_sent_again_in_a_kept_session() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     client.publish(0, Qos::ExactlyOnce);
     let id = peer.expect_publish().id;
@@ -168,7 +169,7 @@ fn a_pubrel_is_sent_again_in_a_kept_session() {
 #[test]
 fn what_is_published_while_the_broker_is_away_waits_for_it() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     drop(broker.welcome(false, &[]));
     client.event(|event| matches!(event, tapline_mqtt::Event::Lost { .. }).then_some(()));
     for qos in [Qos::AtMostOnce, Qos::AtLeastOnce] {
@@ -182,7 +183,7 @@ fn what_is_published_while_the_broker_is_away_waits_for_it() {
 #[test]
 fn closing_waits_for_the_answers_and_abandoning_does_not() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     client.publish(0, Qos::AtLeastOnce);
     let id = peer.expect_publish().id;
@@ -192,7 +193,7 @@ fn closing_waits_for_the_answers_and_abandoning_does_not() {
     assert!(client.settled().outcome.is_ok());
     peer.expect_disconnect();
 
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     client.publish(0, Qos::AtLeastOnce);
     peer.expect_publish();
@@ -208,7 +209,7 @@ fn closing_waits_for_the_answers_and_abandoning_does_not() {
 #[test]
 fn a_full_session_gives_the_message_back_and_an_ended_one_settles_all() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     let message = tapline_mqtt::Message {
         topic: "t".into(),
@@ -250,7 +251,7 @@ const COUNT: u64 = 12_000;
 #[test]
 fn both_directions_move_while_the_broker_answers_late() {
     let broker = Scripted::start();
-    let client = Client::open(broker.options());
+    let client = Client::open(options(&broker));
     let mut peer = broker.welcome(false, &[]);
     for ticket in 0..COUNT {
         client.publish(ticket, Qos::AtLeastOnce);

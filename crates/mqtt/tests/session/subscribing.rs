@@ -3,12 +3,13 @@
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
-use crate::scripted::{LIMIT, Peer, Scripted};
+use crate::client::{Client, options};
 use tapline_mqtt::{Event, Qos, Session, SessionOptions, Subscription, Token};
+use tapline_testkit::LIMIT;
+use tapline_testkit::scripted::{Peer, Scripted};
 
-fn options(broker: &Scripted) -> SessionOptions {
-    let mut options = broker.options();
+fn subscribing(broker: &Scripted) -> SessionOptions {
+    let mut options = options(broker);
     options.subscriptions = vec![Subscription::new("t", Qos::ExactlyOnce)];
     options
 }
@@ -22,7 +23,7 @@ fn subscribed(broker: &Scripted) -> Peer {
 #[test]
 fn answers_go_out_only_when_the_application_is_done_and_in_the_order_of_receipt() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     let mut peer = subscribed(&broker);
     peer.publish(11, 1, false, b"a");
     peer.publish(5, 2, false, b"b");
@@ -41,7 +42,7 @@ fn answers_go_out_only_when_the_application_is_done_and_in_the_order_of_receipt(
 #[test]
 fn an_answer_never_crosses_to_another_connection() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     let mut peer = subscribed(&broker);
     peer.publish(1, 1, false, b"old");
     let old = client.receive().token;
@@ -62,7 +63,7 @@ fn an_answer_never_crosses_to_another_connection() {
 #[test]
 fn qos_2_in_a_kept_session_is_delivered_once() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     let mut peer = subscribed(&broker);
     peer.publish(9, 2, false, b"once");
     let token = client.receive().token;
@@ -79,7 +80,7 @@ fn qos_2_in_a_kept_session_is_delivered_once() {
 #[test]
 fn a_lost_session_is_subscribed_again() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     drop(subscribed(&broker));
     let mut peer = subscribed(&broker);
     peer.publish(1, 1, false, b"x");
@@ -89,7 +90,7 @@ fn a_lost_session_is_subscribed_again() {
 #[test]
 fn messages_of_a_kept_session_are_taken_and_acknowledged_before_the_suback() {
     let broker = Scripted::start();
-    let mut options = options(&broker);
+    let mut options = subscribing(&broker);
     options.clean_start = false;
     options.session_expiry = Some(LIMIT);
     let client = Client::open(options);
@@ -110,7 +111,7 @@ fn messages_of_a_kept_session_are_taken_and_acknowledged_before_the_suback() {
 #[test]
 fn what_comes_in_one_piece_with_the_connack_is_not_lost() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     let mut peer = broker.accept();
     peer.expect(0x10);
     // CONNACK with session present, and a message of the kept session behind it.
@@ -144,7 +145,7 @@ fn flood(peer: &mut Peer) -> usize {
 #[test]
 fn a_blocked_application_stops_the_reading_and_not_the_keep_alive() {
     let broker = Scripted::start();
-    let mut options = options(&broker);
+    let mut options = subscribing(&broker);
     options.keep_alive = Duration::from_secs(1);
     options.inbox_bytes = 1 << 20;
     let client = Client::open(options);
@@ -183,7 +184,7 @@ fn a_blocked_application_stops_the_reading_and_not_the_keep_alive() {
 #[test]
 fn properties_reach_the_application() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     let mut peer = subscribed(&broker);
     // Content Type "j", then the user properties k=1 and k=2.
     let properties = [
@@ -208,7 +209,7 @@ fn properties_reach_the_application() {
 #[test]
 fn closing_answers_what_was_acknowledged_first() {
     let broker = Scripted::start();
-    let client = Client::open(options(&broker));
+    let client = Client::open(subscribing(&broker));
     let mut peer = subscribed(&broker);
     peer.publish(1, 1, false, b"x");
     let session: &Session = &client.session;

@@ -1,0 +1,151 @@
+//! The session: how it begins, what happens when the broker goes away, and how it ends.
+
+use std::thread;
+
+use tapline_testkit::Signal;
+use tapline_testkit::scripted::Scripted;
+
+use super::{address, payloads, serve, tool, wait_published};
+
+#[test]
+fn credentials_and_the_will_reach_the_broker() {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let serving = thread::spawn(move || {
+        let mut peer = broker.accept();
+        let connect = peer.expect(0x10);
+        peer.connack(false, 0, &[]);
+        peer.expect_disconnect();
+        connect
+    });
+    let arguments = [
+        &address,
+        "--username",
+        "me",
+        "--will-topic",
+        "gone",
+        "--will-payload",
+        "bye",
+        "--will-qos",
+        "1",
+        "--will-retain",
+        "--client-id",
+        "pump-7",
+        "--keep-alive",
+        "30s",
+    ];
+    let finished = tool(&arguments).env("MQTT_PASSWORD", "hunter2").finish();
+    finished.assert_code(0);
+    let connect = serving.join().unwrap();
+    // User name, password, will retain, will QoS 1, will, clean start.
+    assert_eq!(connect[7], 0b1110_1110);
+    assert_eq!(connect[8..10], [0, 30]);
+    let text = String::from_utf8_lossy(&connect);
+    for part in ["pump-7", "gone", "bye", "me", "hunter2"] {
+        assert!(text.contains(part), "{part} is not in the CONNECT");
+    }
+}
+
+#[test]
+fn one_reading_at_a_time_is_sent_at_once_and_teed_when_it_is_acknowledged() {
+    let broker = Scripted::start();
+    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
+    let (mut running, mut peer) = wait_published(running, &broker);
+    running.write("2\n");
+    serve(&mut peer, 1, |_| 0);
+    running.wait_for_lines(2);
+    running.close_stdin();
+    peer.expect_disconnect();
+    running.wait().assert_code(0);
+}
+
+#[test]
+fn sigterm_delivers_what_was_read_and_says_disconnect() {
+    let broker = Scripted::start();
+    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
+    let (mut running, mut peer) = wait_published(running, &broker);
+    running.write("2\n");
+    let last = peer.expect_publish();
+    running.signal(Signal::TERM);
+    running.wait_for_stderr("1 in flight");
+    peer.answer(0x40, last.id, 0);
+    peer.expect_disconnect();
+    running
+        .wait()
+        .assert_code(143)
+        .assert_stderr("2 read, 2 delivered, 0 rejected");
+}
+
+#[test]
+fn a_drain_that_takes_too_long_says_what_is_left() {
+    let broker = Scripted::start();
+    let running = tool(&[&address(&broker, "t"), "--tee", "--drain-timeout", "100ms"]).start();
+    let (mut running, mut peer) = wait_published(running, &broker);
+    running.write("2\n");
+    peer.expect_publish();
+    running.signal(Signal::INT);
+    peer.expect_disconnect();
+    running
+        .wait()
+        .assert_code(130)
+        .assert_stderr("2 read, 1 delivered, 1 rejected");
+}
+
+#[test]
+fn sigkill_says_nothing_so_that_the_will_is_published() {
+    let broker = Scripted::start();
+    let running = tool(&[&address(&broker, "t"), "--tee", "--will-topic", "gone"]).start();
+    let (mut running, mut peer) = wait_published(running, &broker);
+    running.signal(Signal::KILL);
+    assert_eq!(peer.read(), None);
+    assert_eq!(running.wait().signal, Some(9));
+}
+
+#[test]
+fn a_broker_that_goes_away_is_waited_for_and_nothing_is_lost() {
+    let broker = Scripted::start();
+    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
+    let (mut running, mut peer) = wait_published(running, &broker);
+    running.write("2\n3\n");
+    peer.expect_publish();
+    drop(peer);
+    running.wait_for_stderr("trying again");
+    running.write("4\n");
+    running.close_stdin();
+    let mut peer = broker.welcome(false, &[]);
+    let messages = serve(&mut peer, 3, |_| 0);
+    assert_eq!(payloads(&messages), [b"2", b"3", b"4"]);
+    peer.expect_disconnect();
+    running
+        .wait()
+        .assert_code(0)
+        .assert_stderr("connected again")
+        .assert_stderr("4 read, 4 delivered, 0 rejected");
+}
+
+#[test]
+fn a_takeover_ends_with_2_and_what_was_in_flight_is_rejected() {
+    let broker = Scripted::start();
+    let running = tool(&[&address(&broker, "t"), "--tee", "--client-id", "me"]).start();
+    let (mut running, mut peer) = wait_published(running, &broker);
+    running.write("2\n");
+    peer.expect_publish();
+    peer.send(&[0xe0, 1, 0x8e]);
+    running
+        .wait()
+        .assert_code(2)
+        .assert_stderr("another client took over the session of client identifier me")
+        .assert_stderr("2 read, 1 delivered, 1 rejected");
+}
+
+#[test]
+fn a_quality_that_the_broker_lacks_is_told_before_the_first_record() {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let serving = thread::spawn(move || broker.welcome(false, &[0x24, 0]));
+    let finished = tool(&[&address]).finish_with("1\n");
+    finished
+        .assert_code(2)
+        .assert_stderr("takes no QoS above 0");
+    serving.join().unwrap();
+}
