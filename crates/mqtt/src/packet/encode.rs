@@ -1,5 +1,8 @@
 //! Writing packets.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 use rumqttc::mqttbytes::{Protocol, QoS as Qos4, v4};
 use rumqttc::v5::mqttbytes::{QoS as Qos5, v5};
@@ -14,6 +17,9 @@ use crate::reason::Reason;
 pub(crate) struct Encoder {
     version: Version,
     limits: Limits,
+    /// Topics that have an alias on this connection, which is the only one that it holds for
+    /// [MQTT-3.3.2-7]. The first that come get one, as many as the broker takes, and keep it.
+    aliases: HashMap<Arc<str>, u16>,
     /// Properties of the packet at hand, kept for its memory.
     scratch: BytesMut,
 }
@@ -23,6 +29,7 @@ impl Encoder {
         Self {
             version,
             limits,
+            aliases: HashMap::new(),
             scratch: BytesMut::new(),
         }
     }
@@ -44,13 +51,14 @@ impl Encoder {
             return Err(Refusal::RetainNotSupported);
         }
         self.scratch.clear();
+        let (topic, new_alias) = self.name_topic(&message.topic);
         if let Some(properties) = message.properties.as_deref()
             && self.version == Version::V5
         {
             put_properties(&mut self.scratch, properties)?;
         }
-        let topic = u16::try_from(message.topic.len()).map_err(|_| Refusal::FieldTooLong)?;
-        let mut remaining = 2 + message.topic.len() + message.payload.len();
+        let topic_length = u16::try_from(topic.len()).map_err(|_| Refusal::FieldTooLong)?;
+        let mut remaining = 2 + topic.len() + message.payload.len();
         if message.qos > Qos::AtMostOnce {
             remaining += 2;
         }
@@ -65,8 +73,8 @@ impl Encoder {
         out.reserve(size);
         out.put_u8(0x30 | u8::from(dup) << 3 | message.qos.level() << 1 | u8::from(message.retain));
         put_variable(out, remaining);
-        out.put_u16(topic);
-        out.put_slice(message.topic.as_bytes());
+        out.put_u16(topic_length);
+        out.put_slice(topic.as_bytes());
         if message.qos > Qos::AtMostOnce {
             out.put_u16(id);
         }
@@ -75,7 +83,28 @@ impl Encoder {
             out.put_slice(&self.scratch);
         }
         out.put_slice(&message.payload);
+        if let Some(alias) = new_alias {
+            self.aliases.insert(Arc::clone(&message.topic), alias);
+        }
         Ok(())
+    }
+
+    /// The topic as it is to be written: nothing where an alias stands for it, whose property is then
+    /// among the others (section 3.3.2.3.4). With it the alias that the topic gets by this packet.
+    fn name_topic<'a>(&mut self, topic: &'a Arc<str>) -> (&'a str, Option<u16>) {
+        let possible = self.version == Version::V5 && self.limits.topic_alias_maximum > 0;
+        // Nothing is won with a topic that is as short as the property.
+        if !possible || topic.len() <= ALIAS_PROPERTY {
+            return (topic, None);
+        }
+        let known = self.aliases.get(topic).copied();
+        let next = u16::try_from(self.aliases.len() + 1).ok();
+        let new = next.filter(|&next| known.is_none() && next <= self.limits.topic_alias_maximum);
+        if let Some(alias) = known.or(new) {
+            self.scratch.put_u8(0x23);
+            self.scratch.put_u16(alias);
+        }
+        (if known.is_some() { "" } else { topic }, new)
     }
 
     /// Appends a PUBACK with success.
@@ -118,6 +147,9 @@ impl Encoder {
         out.put_slice(&[0xc0, 0]);
     }
 }
+
+/// The bytes of the property Topic Alias.
+const ALIAS_PROPERTY: usize = 3;
 
 /// The bytes of a Variable Byte Integer (section 1.5.5).
 fn variable_length(value: usize) -> usize {

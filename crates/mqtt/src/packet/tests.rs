@@ -173,6 +173,71 @@ fn what_the_broker_does_not_take_is_refused_and_not_written() {
     assert_eq!(out.len(), 11);
 }
 
+/// What the codec of a broker reads: topic and alias.
+fn read_topic(wire: &mut BytesMut) -> (String, Option<u16>) {
+    let Ok(v5::Packet::Publish(packet)) = v5::Packet::read(wire, None) else {
+        panic!("no PUBLISH");
+    };
+    let topic = String::from_utf8(packet.topic.to_vec()).unwrap();
+    (topic, packet.properties.and_then(|own| own.topic_alias))
+}
+
+#[test]
+fn the_first_topics_get_aliases_and_later_ones_go_without() {
+    let limits = Limits {
+        topic_alias_maximum: 2,
+        ..Limits::default()
+    };
+    let mut encoder = Encoder::new(Version::V5, limits);
+    let mut publish = |topic: &str| {
+        let mut message = plain(Qos::AtLeastOnce, false);
+        message.topic = Arc::from(topic);
+        let mut wire = BytesMut::new();
+        encoder.publish(&mut wire, &message, 1, false).unwrap();
+        read_topic(&mut wire)
+    };
+    assert_eq!(publish("fleet/a"), ("fleet/a".to_owned(), Some(1)));
+    assert_eq!(publish("abc"), ("abc".to_owned(), None));
+    assert_eq!(publish("fleet/b"), ("fleet/b".to_owned(), Some(2)));
+    assert_eq!(publish("fleet/c"), ("fleet/c".to_owned(), None));
+    assert_eq!(publish("fleet/a"), (String::new(), Some(1)));
+    assert_eq!(publish("fleet/b"), (String::new(), Some(2)));
+}
+
+#[test]
+fn a_message_that_is_refused_gives_its_topic_no_alias() {
+    let limits = Limits {
+        topic_alias_maximum: 1,
+        maximum_packet_size: 30,
+        ..Limits::default()
+    };
+    let mut encoder = Encoder::new(Version::V5, limits);
+    let mut message = plain(Qos::AtLeastOnce, false);
+    message.topic = Arc::from("fleet/a");
+    let mut wire = BytesMut::new();
+    let small = message.clone();
+    message.payload = Bytes::from_static(&[0; 30]);
+    assert!(encoder.publish(&mut wire, &message, 1, false).is_err());
+    encoder.publish(&mut wire, &small, 1, false).unwrap();
+    assert_eq!(read_topic(&mut wire), ("fleet/a".to_owned(), Some(1)));
+}
+
+#[test]
+fn version_3_1_1_has_no_aliases() {
+    let limits = Limits {
+        topic_alias_maximum: 9,
+        ..Limits::default()
+    };
+    let mut encoder = Encoder::new(Version::V311, limits);
+    let mut message = plain(Qos::AtMostOnce, false);
+    message.topic = Arc::from("fleet/a");
+    for _ in 0..2 {
+        let mut wire = BytesMut::new();
+        encoder.publish(&mut wire, &message, 0, false).unwrap();
+        assert_eq!(wire.len(), 2 + 2 + 7 + 5);
+    }
+}
+
 #[test]
 fn a_refused_puback_keeps_its_reason_and_words() {
     // Type, length, identifier, reason, property length, Reason String "no".

@@ -43,8 +43,12 @@ impl Client {
     }
 
     pub(crate) fn publish(&self, ticket: u64, qos: Qos) {
+        self.publish_to("t", ticket, qos);
+    }
+
+    pub(crate) fn publish_to(&self, topic: &str, ticket: u64, qos: Qos) {
         let message = Message {
-            topic: Arc::from("t"),
+            topic: Arc::from(topic),
             payload: Bytes::from(ticket.to_string()),
             qos,
             retain: false,

@@ -245,6 +245,36 @@ fn a_full_session_gives_the_message_back_and_an_ended_one_settles_all() {
     ));
 }
 
+#[test]
+fn aliases_begin_anew_on_each_connection_also_for_what_is_sent_again() {
+    let broker = Scripted::start();
+    let client = Client::open(options(&broker));
+    // Topic Alias Maximum 1.
+    let mut peer = broker.welcome(false, &[0x22, 0, 1]);
+    for ticket in 0..2 {
+        client.publish_to("fleet/a", ticket, Qos::AtLeastOnce);
+    }
+    let alias = vec![0x23, 0, 1];
+    for topic in ["fleet/a", ""] {
+        let sent = peer.expect_publish();
+        assert_eq!((&*sent.topic, &sent.properties), (topic, &alias));
+    }
+    drop(peer);
+    let mut peer = broker.welcome(true, &[0x22, 0, 1]);
+    for topic in ["fleet/a", ""] {
+        let sent = peer.expect_publish();
+        assert!(sent.dup);
+        assert_eq!((&*sent.topic, &sent.properties), (topic, &alias));
+    }
+    drop(peer);
+    // No alias at all.
+    let mut peer = broker.welcome(true, &[]);
+    for _ in 0..2 {
+        let sent = peer.expect_publish();
+        assert_eq!((&*sent.topic, &sent.properties), ("fleet/a", &Vec::new()));
+    }
+}
+
 /// More than the window: the rest follows only as answers come.
 const COUNT: u64 = 12_000;
 
