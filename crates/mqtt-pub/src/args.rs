@@ -59,6 +59,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Messages to the broker")]
     pub(crate) message_expiry: Option<Duration>,
 
+    /// Where an answer to the message is wanted, a topic with {fields}; needs MQTT 5
+    #[arg(long, value_name = "TEMPLATE", help_heading = "Messages to the broker")]
+    pub(crate) response_topic: Option<Template>,
+
+    /// What tells whoever wants an answer which message it is for, a text with {fields}; needs MQTT 5
+    #[arg(long, value_name = "TEMPLATE", help_heading = "Messages to the broker")]
+    pub(crate) correlation_data: Option<Template>,
+
     /// Check each record against this JSON Schema first; one that doesn't conform is rejected
     #[arg(short, long, value_name = "FILE", help_heading = "Records")]
     pub(crate) schema: Option<PathBuf>,
@@ -74,19 +82,50 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
 
+    /// Open a connection for each value of FIELD, as so many devices would, each with a client identifier and a
+    /// last will of its own
+    ///
+    /// FIELD may also be a template with {fields}. The client identifier is --client-id [here: mqtt-pub-] and
+    /// the value behind it. A connection is opened by the first record that needs it, is kept alive while its
+    /// device is idle, and is replaced when it breaks; the order of each device's records is kept. If the
+    /// first connection of all can't be made, mqtt-pub ends with 2. Later a client that the broker doesn't let
+    /// in, or that it hangs up on for good, takes no other with it: its records are rejected, and after a
+    /// minute it is tried again (not after another client took its identifier over).
+    #[arg(long, value_name = "FIELD", value_parser = Template::field_or_template, help_heading = "Fleet")]
+    pub(crate) client_per: Option<Template>,
+
+    /// Most connections; records that would need another are rejected
+    ///
+    /// Each takes an open file: the soft limit (ulimit -n) is raised as far as the hard one allows.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_clients, requires = "client_per", help_heading = "Fleet")]
+    pub(crate) max_clients: usize,
+
+    /// How long a client may get no acknowledgement while others get on; then it is hung up and its records are
+    /// rejected
+    ///
+    /// Records are settled in the order of the input, and those behind a record that is not acknowledged
+    /// wait for it in memory, up to 131,072 of them or 32 MiB. Then nothing more is read, so that one device
+    /// that is stuck holds up all, but not for longer than this. While all are stuck nobody is given up. It
+    /// is at least twice --keep-alive.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2m", requires = "client_per", help_heading = "Fleet")]
+    pub(crate) client_timeout: Duration,
+
     /// Topic of the last will: the broker publishes it if this process or its link dies, and not after an
     /// orderly end
+    ///
+    /// With --client-per it may hold {fields}, and so may the payload: those of the record that the client was
+    /// opened for. {{ is a brace.
     #[arg(long, value_name = "TOPIC", help_heading = "Last will")]
-    pub(crate) will_topic: Option<String>,
+    pub(crate) will_topic: Option<Template>,
 
     /// Payload of the last will [default: empty]
     #[arg(
         long,
-        value_name = "TEXT",
+        value_name = "TEMPLATE",
         requires = "will_topic",
         help_heading = "Last will"
     )]
-    pub(crate) will_payload: Option<String>,
+    pub(crate) will_payload: Option<Template>,
 
     /// Quality of service of the last will: 0, 1 or 2
     #[arg(long, value_name = "QOS", default_value_t = Qos::AtMostOnce, requires = "will_topic", help_heading = "Last will")]
@@ -99,6 +138,47 @@ pub(crate) struct Args {
     /// How long the broker waits for a new connection before it publishes the will; needs MQTT 5
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "will_topic", help_heading = "Last will")]
     pub(crate) will_delay: Option<Duration>,
+
+    /// Add a user property to the last will, from a text with {fields}; can be repeated; needs MQTT 5
+    #[arg(long, value_name = "NAME=TEMPLATE", value_parser = parse_named, requires = "will_topic", help_heading = "Last will")]
+    pub(crate) will_header: Vec<(String, Template)>,
+
+    /// Content type of the last will; needs MQTT 5
+    #[arg(
+        long,
+        value_name = "TYPE",
+        requires = "will_topic",
+        help_heading = "Last will"
+    )]
+    pub(crate) will_content_type: Option<String>,
+
+    /// How long the broker keeps the last will for a subscriber that is away, in whole seconds; needs MQTT 5
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "will_topic", help_heading = "Last will")]
+    pub(crate) will_expiry: Option<Duration>,
+
+    /// Topic of a birth message: it is published first on each connection, those that replace one included, so
+    /// that it undoes what a last will has said
+    ///
+    /// It is no record: it isn't counted. With --client-per it may hold {fields}, and so may the payload.
+    #[arg(long, value_name = "TOPIC", help_heading = "Birth message")]
+    pub(crate) birth_topic: Option<Template>,
+
+    /// Payload of the birth message [default: empty]
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        requires = "birth_topic",
+        help_heading = "Birth message"
+    )]
+    pub(crate) birth_payload: Option<Template>,
+
+    /// Quality of service of the birth message: 0, 1 or 2
+    #[arg(long, value_name = "QOS", default_value_t = Qos::AtMostOnce, requires = "birth_topic", help_heading = "Birth message")]
+    pub(crate) birth_qos: Qos,
+
+    /// Have the broker keep the birth message for later subscribers
+    #[arg(long, requires = "birth_topic", help_heading = "Birth message")]
+    pub(crate) birth_retain: bool,
 
     #[command(flatten)]
     pub(crate) record: RecordArgs,
@@ -114,6 +194,11 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
+}
+
+fn parse_clients(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or("a number from 1 up")
 }
 
 #[cfg(test)]

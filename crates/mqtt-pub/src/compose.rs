@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tapline_contract::validator::Validator;
@@ -25,6 +26,8 @@ pub(crate) struct Composer {
     pub(crate) qos: Option<Qos>,
     pub(crate) retain: bool,
     pub(crate) headers: Vec<(String, Template)>,
+    pub(crate) response_topic: Option<Template>,
+    pub(crate) correlation_data: Option<Template>,
     pub(crate) content_type: Option<String>,
     /// Seconds.
     pub(crate) message_expiry: Option<u32>,
@@ -73,10 +76,7 @@ impl Composer {
                 .map_err(|error| Rejection::new(Reason::BadEnvelope, error.to_string()))?;
             return Ok(share(&mut self.known_topics, name));
         };
-        self.text.clear();
-        template.render_checked(value, &mut self.text, check_level)?;
-        topic::check_name(&self.text)
-            .map_err(|error| Rejection::new(Reason::BadField, error.to_string()))?;
+        render_topic(template, value, &mut self.text)?;
         Ok(share(&mut self.known_topics, &self.text))
     }
 
@@ -89,10 +89,16 @@ impl Composer {
             Some(envelope) => envelope_properties(envelope)?,
             None => Properties::default(),
         };
-        for (name, template) in &self.headers {
+        add_headers(&self.headers, value, &mut properties)?;
+        if let Some(template) = &self.response_topic {
+            let mut text = String::new();
+            render_topic(template, value, &mut text)?;
+            properties.response_topic = Some(text);
+        }
+        if let Some(template) = &self.correlation_data {
             let mut text = String::new();
             template.render(value, &mut text)?;
-            properties.user.push((name.clone(), text));
+            properties.correlation_data = Some(text.into());
         }
         if let Some(content_type) = &self.content_type {
             properties.content_type = Some(content_type.clone());
@@ -101,6 +107,31 @@ impl Composer {
         let any = properties != Properties::default();
         Ok(any.then(|| Box::new(properties)))
     }
+}
+
+/// Adds user properties with the fields of the record.
+pub(crate) fn add_headers(
+    headers: &[(String, Template)],
+    value: &[u8],
+    properties: &mut Properties,
+) -> Result<(), Rejection> {
+    for (name, template) in headers {
+        let mut text = String::new();
+        template.render(value, &mut text)?;
+        properties.user.push((name.clone(), text));
+    }
+    Ok(())
+}
+
+/// Fills in the fields of a topic.
+pub(crate) fn render_topic(
+    template: &Template,
+    value: &[u8],
+    text: &mut String,
+) -> Result<(), Rejection> {
+    text.clear();
+    template.render_checked(value, text, check_level)?;
+    topic::check_name(text).map_err(|error| Rejection::new(Reason::BadField, error.to_string()))
 }
 
 /// A device must not choose its topic level, and cannot use what a topic name does not allow.
@@ -159,6 +190,11 @@ fn payload(record: &Outgoing<'_>) -> Bytes {
     }
 }
 
+/// Whole seconds, as properties have them.
+pub(crate) fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
 /// What the template says is wrong before any record is read.
 ///
 /// # Errors
@@ -184,6 +220,8 @@ mod tests {
             qos: None,
             retain: false,
             headers: Vec::new(),
+            response_topic: None,
+            correlation_data: None,
             content_type: None,
             message_expiry: None,
             validator: None,

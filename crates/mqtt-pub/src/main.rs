@@ -1,9 +1,13 @@
 //! Publishes lines of stdin to an MQTT broker.
 
 mod args;
+mod clients;
 mod compose;
+mod descriptors;
+mod identity;
 mod publisher;
 mod run;
+mod teller;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

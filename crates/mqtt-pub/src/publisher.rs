@@ -1,30 +1,41 @@
-//! One session as the client of the publishing loop.
+//! The clients as the publishing loop sees them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tapline_mqtt::{Message, PublishError, Reactor, Refusal, Session, SessionError, Settled};
+use tapline_mqtt::{Limits, Message, Qos, Refusal, SessionError, Settled};
 use tapline_pipe::ledger::Ticket;
 use tapline_pipe::publish::{self, Fatal, Outgoing, SendError};
 use tapline_pipe::reject::{Reason, Rejection};
 
+use crate::clients::{Clients, Unsent};
 use crate::compose::Composer;
 
-/// A session and what its messages are made with.
-#[derive(Debug)]
+/// The clients and what their messages are made with.
 pub(crate) struct Publisher {
-    pub(crate) session: Session,
-    pub(crate) reactor: Reactor,
-    pub(crate) composer: Composer,
-    /// Why the session ended before all was delivered, if it did.
+    pub(crate) clients: Clients,
+    composer: Composer,
+    broker: String,
+    /// What the broker has to take for the run to make sense.
+    asks: Asks,
+    /// Whether the first connection was there, and the broker takes what is asked for.
+    proved: bool,
+    /// Why the only session ended before all was delivered, if it did.
     pub(crate) ended: Option<Arc<SessionError>>,
     settled: Vec<Settled>,
     /// Composed, and not taken for want of room.
     waiting: Option<(Ticket, Message)>,
     /// With a report: where the messages under way go.
     places: Option<HashMap<Ticket, (Arc<str>, u8)>>,
+}
+
+/// What all messages need of the broker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks {
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
 }
 
 /// What is known of a delivered message.
@@ -39,20 +50,77 @@ pub(crate) struct Receipt {
 
 impl Publisher {
     pub(crate) fn new(
-        reactor: Reactor,
-        session: Session,
+        clients: Clients,
         composer: Composer,
+        broker: String,
+        asks: Asks,
         reporting: bool,
     ) -> Self {
         Self {
-            session,
-            reactor,
+            clients,
             composer,
+            broker,
+            asks,
+            proved: false,
             ended: None,
             settled: Vec::new(),
             waiting: None,
             places: reporting.then(HashMap::new),
         }
+    }
+
+    /// Waits at most `wait` until the first connection is there and the broker takes what is asked for;
+    /// false if it is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or what the broker will refuse for each record is said once, before the first.
+    pub(crate) fn prove(&mut self, wait: Duration) -> Result<bool, Fatal> {
+        if !self.proved {
+            let limits = self.clients.wait_first(wait);
+            if let Some(limits) = limits.map_err(|error| self.fatal(&error))? {
+                self.asks
+                    .check(&limits)
+                    .map_err(|why| format!("{}: {why}", self.broker))?;
+                self.proved = true;
+            }
+        }
+        Ok(self.proved)
+    }
+
+    fn fatal(&self, error: &SessionError) -> Fatal {
+        format!("{}: {error}", self.broker).into()
+    }
+
+    /// Hands the message of a record to the client that is for it.
+    fn hand_over(
+        &mut self,
+        ticket: Ticket,
+        record: &Outgoing<'_>,
+        message: Message,
+    ) -> Result<(), Unsent> {
+        let place = self
+            .clients
+            .place(record.value().unwrap_or_default())
+            .map_err(|why| Unsent::Other(SendError::Reject(why)))?;
+        match self.prove(Duration::ZERO) {
+            Ok(true) => self.clients.publish(place, ticket, message),
+            Ok(false) => Err(Unsent::Full(Box::new(message))),
+            Err(error) => Err(Unsent::Other(SendError::Fatal(error))),
+        }
+    }
+}
+
+impl Asks {
+    fn check(self, limits: &Limits) -> Result<(), String> {
+        if self.qos > limits.maximum_qos {
+            let most = limits.maximum_qos;
+            return Err(format!("the broker takes no QoS above {most}: use --qos"));
+        }
+        if self.retain && !limits.retain_available {
+            return Err("the broker does not take retained messages (--retain)".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -68,18 +136,18 @@ impl publish::Publisher for Publisher {
             .places
             .is_some()
             .then(|| (Arc::clone(&message.topic), message.qos.level()));
-        match self.session.publish(ticket, message) {
+        match self.hand_over(ticket, record, message) {
             Ok(()) => {
                 if let (Some(places), Some(place)) = (&mut self.places, place) {
                     places.insert(ticket, place);
                 }
                 Ok(())
             }
-            Err(PublishError::Full(message)) => {
+            Err(Unsent::Full(message)) => {
                 self.waiting = Some((ticket, *message));
                 Err(SendError::Full)
             }
-            Err(PublishError::Ended(error)) => Err(SendError::Fatal(fatal(&error))),
+            Err(Unsent::Other(error)) => Err(error),
         }
     }
 
@@ -88,14 +156,13 @@ impl publish::Publisher for Publisher {
         wait: Duration,
         settled: &mut Vec<publish::Settled<Receipt>>,
     ) -> Result<(), Fatal> {
-        self.session.flush();
         // Asked first: a session that has failed has settled all that it had.
-        let failure = self.session.failure();
-        self.reactor.settled(wait, &mut self.settled);
+        let failure = self.clients.failure();
+        self.clients.poll(wait, &mut self.settled);
         if let Some(error) = failure
             && self.settled.is_empty()
         {
-            return Err(fatal(&error));
+            return Err(self.fatal(&error));
         }
         for Settled {
             ticket, outcome, ..
@@ -124,12 +191,8 @@ impl publish::Publisher for Publisher {
     }
 
     fn abandon(&mut self) {
-        self.session.abandon();
+        self.clients.abandon();
     }
-}
-
-fn fatal(error: &Arc<SessionError>) -> Fatal {
-    error.to_string().into()
 }
 
 fn reject(refusal: &Refusal) -> Rejection {
@@ -138,6 +201,10 @@ fn reject(refusal: &Refusal) -> Rejection {
         | Refusal::TooLarge { .. }
         | Refusal::QosNotSupported { .. }
         | Refusal::RetainNotSupported => Reason::Refused,
+        // The broker has never let this client in.
+        Refusal::SessionEnded(error) if matches!(**error, SessionError::Connect(_)) => {
+            Reason::Refused
+        }
         Refusal::FieldTooLong => Reason::BadField,
         Refusal::Abandoned | Refusal::SessionEnded(_) => Reason::NotDelivered,
     };

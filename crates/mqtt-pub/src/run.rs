@@ -1,18 +1,13 @@
-//! A run: the session is opened, stdin is published, the session is closed.
+//! A run: stdin is published over one session or many, which are closed at the end.
 
 use std::collections::HashSet;
 use std::env;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use tapline_contract::schema::Schema;
-use tapline_mqtt::{
-    Address, Capacity, Event, Limits, Message, OnEvent, Qos, Reactor, Session, SessionOptions,
-    Version, Will, topic,
-};
+use tapline_mqtt::{Address, Capacity, Qos, Reactor, Version, topic};
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::input::{Input, Source};
@@ -23,21 +18,24 @@ use tapline_pipe::stop::Stop;
 use tapline_pipe::template::Template;
 
 use crate::args::Args;
-use crate::compose::{Composer, check_template};
-use crate::publisher::Publisher;
+use crate::clients::{Bounds, Clients};
+use crate::compose::{Composer, check_template, seconds};
+use crate::descriptors;
+use crate::identity::Identity;
+use crate::publisher::{Asks, Publisher};
+use crate::teller::Teller;
 
 /// How often the wait for the first connection looks for a signal.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long the broker may take for an orderly end.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the broker may take for an orderly end of all sessions.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let stop = Stop::install().context("signals")?;
     let address: Address = args.address.parse()?;
     let composer = composer(args, &address, console)?;
-    let options = session_options(args, &address, console)?;
     let stdout = io::stdout();
     let plan = Plan::open(
         &args.publish,
@@ -50,38 +48,32 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     .map_err(|error| anyhow!(error))?;
 
     let broker = address.broker.to_string();
-    let reactor = Reactor::start(Capacity::default()).context("a thread for the connection")?;
-    let session = reactor.open(options);
-    if let Some(code) = wait_connected(&session, &stop).with_context(|| broker.clone())? {
+    let clients = clients(args, &address, console)?;
+    let fleet = clients.is_fleet();
+    let reporting = args.publish.report.is_some();
+    let mut publisher = Publisher::new(clients, composer, broker.clone(), asks(args), reporting);
+    if !fleet && let Some(code) = connect(&mut publisher, &stop)? {
         return Ok(code);
     }
-    if let Some(limits) = session.limits() {
-        check_limits(args, &limits).with_context(|| broker.clone())?;
-    }
-    let reporting = args.publish.report.is_some();
-    let mut publisher = Publisher::new(reactor, session, composer, reporting);
     let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
     let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
-    let is_over = publisher.session.failure().is_some();
-    if !is_over && !publisher.session.close(FAREWELL) {
-        console.warn(format_args!(
-            "{broker}: the end of the session was not orderly"
-        ));
+    let unorderly = publisher.clients.close(FAREWELL);
+    if unorderly > 0 {
+        console.warn(if fleet {
+            format!("{broker}: the end of {unorderly} sessions was not orderly")
+        } else {
+            format!("{broker}: the end of the session was not orderly")
+        });
     }
-    let ended = publisher.ended.take();
     let code = match ending {
         // The last records were rejected for it: no record could be delivered any more.
-        Ok(_) if let Some(error) = ended => {
+        Ok(_) if !fleet && let Some(error) = &publisher.ended => {
             console.error(format_args!("{broker}: {error}"));
             COULD_NOT_RUN
         }
         Ok(ending) => ending.exit_code(summary.rejected),
         Err(error) => {
-            if is_over {
-                console.error(format_args!("{broker}: {error}"));
-            } else {
-                console.error(error);
-            }
+            console.error(error);
             COULD_NOT_RUN
         }
     };
@@ -97,6 +89,9 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
     let topic: Option<Template> = address.topic.as_deref().map(str::parse).transpose()?;
     if let Some(template) = &topic {
         check_template(template).context("the topic of the address")?;
+    }
+    if let Some(template) = &args.response_topic {
+        check_template(template).context("--response-topic")?;
     }
     for oddity in address
         .topic
@@ -114,7 +109,12 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
             (!args.headers.is_empty(), "--header"),
             (args.content_type.is_some(), "--content-type"),
             (args.message_expiry.is_some(), "--message-expiry"),
+            (args.response_topic.is_some(), "--response-topic"),
+            (args.correlation_data.is_some(), "--correlation-data"),
             (args.will_delay.is_some(), "--will-delay"),
+            (!args.will_header.is_empty(), "--will-header"),
+            (args.will_content_type.is_some(), "--will-content-type"),
+            (args.will_expiry.is_some(), "--will-expiry"),
         ];
         if let Some((_, option)) = wants.into_iter().find(|(wanted, _)| *wanted) {
             bail!("{option} needs MQTT 5, and --mqtt-version is 3.1.1");
@@ -132,6 +132,8 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
         qos: args.qos,
         retain: args.retain,
         headers: args.headers.clone(),
+        response_topic: args.response_topic.clone(),
+        correlation_data: args.correlation_data.clone(),
         content_type: args.content_type.clone(),
         message_expiry: args.message_expiry.map(seconds),
         validator,
@@ -140,105 +142,63 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
     })
 }
 
-fn seconds(time: Duration) -> u32 {
-    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
-}
-
-fn session_options(
-    args: &Args,
-    address: &Address,
-    console: &Console,
-) -> anyhow::Result<SessionOptions> {
+/// No client yet, and what they will be.
+fn clients(args: &Args, address: &Address, console: &Console) -> anyhow::Result<Clients> {
+    let identity = Identity::new(args)?;
     let password = env::var("MQTT_PASSWORD").ok();
     let broker = address.broker.clone();
     let mut options = args
         .connect
         .options(broker, "mqtt-pub", args.connect_timeout, password)?;
     options.inflight = args.inflight;
-    options.will = will(args)?;
-    options.on_event = teller(console.clone(), address.broker.to_string());
-    Ok(options)
+    let reactor = Reactor::start(Capacity::default()).context("a thread for the connections")?;
+    let teller = Teller::new(console.clone(), address.broker.to_string());
+    let bounds = bounds(args);
+    Ok(Clients::new(reactor, options, identity, bounds, teller))
 }
 
-fn will(args: &Args) -> anyhow::Result<Option<Will>> {
-    let Some(name) = &args.will_topic else {
-        return Ok(None);
-    };
-    topic::check_name(name).context("--will-topic")?;
-    let payload = args.will_payload.clone().unwrap_or_default();
-    if payload.len() > usize::from(u16::MAX) {
-        bail!("--will-payload: a will has at most 65535 bytes");
+fn bounds(args: &Args) -> Bounds {
+    let (mut clients, mut because) = (1, "there are");
+    if args.client_per.is_some() {
+        clients = descriptors::make_room(args.max_clients);
+        because = if clients < args.max_clients {
+            "the limit of open files allows (ulimit -n)"
+        } else {
+            "--max-clients allows"
+        };
     }
-    Ok(Some(Will {
-        message: Message {
-            topic: Arc::from(name.as_str()),
-            payload: payload.into(),
-            qos: args.will_qos,
-            retain: args.will_retain,
-            properties: None,
+    // A lost broker is to be noticed first.
+    let standstill = args.client_timeout.max(args.connect.keep_alive * 2);
+    Bounds {
+        clients,
+        because,
+        standstill,
+    }
+}
+
+fn asks(args: &Args) -> Asks {
+    Asks {
+        qos: match args.qos {
+            // With envelopes the records may ask for less.
+            None if args.publish.envelope => Qos::AtMostOnce,
+            qos => qos.unwrap_or(Qos::AtLeastOnce),
         },
-        delay: args.will_delay.unwrap_or_default(),
-    }))
+        retain: args.retain,
+    }
 }
 
-/// Tells what happens to the connection: each loss once, however many attempts follow.
-fn teller(console: Console, broker: String) -> OnEvent {
-    let away = AtomicBool::new(false);
-    Arc::new(move |event| match event {
-        Event::Connected { again: false, .. } => {
-            console.verbose(format_args!("{broker}: connected"));
-        }
-        Event::Connected {
-            session_present, ..
-        } => {
-            away.store(false, Ordering::Relaxed);
-            let session = if session_present {
-                "the session was kept"
-            } else {
-                "a new session"
-            };
-            console.info(format_args!("{broker}: connected again, {session}"));
-        }
-        Event::Lost { why, retry_in } => {
-            let told = away.swap(true, Ordering::Relaxed);
-            let message = format!("{broker}: {why}; trying again");
-            if told {
-                console.verbose(format_args!("{message} in {retry_in:.1?}"));
-            } else {
-                console.warn(message);
-            }
-        }
-        Event::Downgraded { .. } | Event::Failed(_) | Event::Closed => {}
-    })
-}
-
-/// Waits for the first connection; an exit code if a signal came first.
-fn wait_connected(session: &Session, stop: &Stop) -> anyhow::Result<Option<u8>> {
+/// Makes the only connection before any record is read; an exit code if a signal came first.
+fn connect(publisher: &mut Publisher, stop: &Stop) -> anyhow::Result<Option<u8>> {
+    // Without `--client-per` there is nothing of a record in it.
+    if let Err(why) = publisher.clients.place(b"{}") {
+        bail!("{}", why.detail);
+    }
     loop {
-        if let Some(result) = session.wait_connected(LOOK) {
-            return result.map(|()| None).map_err(|error| anyhow!("{error}"));
+        if publisher.prove(LOOK).map_err(|error| anyhow!(error))? {
+            return Ok(None);
         }
         if let Some(signal) = stop.requested() {
             return Ok(Some(signal.exit_code()));
         }
     }
-}
-
-/// What the broker will refuse for each record is said once, before the first.
-fn check_limits(args: &Args, limits: &Limits) -> anyhow::Result<()> {
-    // With envelopes the records may ask for less.
-    let asked = match args.qos {
-        None if args.publish.envelope => Qos::AtMostOnce,
-        qos => qos.unwrap_or(Qos::AtLeastOnce),
-    };
-    if asked > limits.maximum_qos {
-        bail!(
-            "the broker takes no QoS above {}: use --qos",
-            limits.maximum_qos
-        );
-    }
-    if args.retain && !limits.retain_available {
-        bail!("the broker does not take retained messages (--retain)");
-    }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! mqtt-pub's arguments, messages and exit codes, against a broker that follows a script.
 
+#[path = "cli/fleet.rs"]
+mod fleet;
 #[path = "cli/records.rs"]
 mod records;
 #[path = "cli/session.rs"]
@@ -88,10 +90,38 @@ fn wrong_arguments_are_refused_with_2() {
         (&["mqtt://h/t", "-H", "novalue"], "NAME=TEMPLATE"),
         (&["mqtt://h/t", "--will-qos", "1"], "--will-topic"),
         (&["mqtt://h/t", "--will-topic", "a/+"], "--will-topic"),
+        (&["mqtt://h/t", "--will-topic", "{g}"], "need --client-per"),
+        (
+            &["mqtt://h/t", "--will-topic", "a", "--will-payload", "{g}"],
+            "--will-payload: {fields} need",
+        ),
+        (&["mqtt://h/t", "--max-clients", "5"], "--client-per"),
+        (
+            &["mqtt://h/t", "--client-per", "g", "--max-clients", "0"],
+            "from 1 up",
+        ),
         (&["mqtt://h/t", "--inflight", "0"], "--inflight"),
         (
             &["mqtt://h/t", "-H", "a=b", "--mqtt-version", "3.1.1"],
             "needs MQTT 5",
+        ),
+        (
+            &["mqtt://h/t", "--response-topic", "a/+"],
+            "--response-topic",
+        ),
+        (&["mqtt://h/t", "--birth-topic", "{g}"], "need --client-per"),
+        (&["mqtt://h/t", "--birth-payload", "x"], "--birth-topic"),
+        (
+            &[
+                "mqtt://h/t",
+                "--will-topic",
+                "a",
+                "--will-expiry",
+                "1m",
+                "--mqtt-version",
+                "3.1.1",
+            ],
+            "--will-expiry needs MQTT 5",
         ),
         (&["kafka://h/t"], "begins with mqtt://"),
         (&["mqtt://h"], "the topic is missing"),

@@ -80,6 +80,10 @@ pub struct ConnectArgs {
     )]
     pub key_file: Option<PathBuf>,
 
+    /// Protocol name to offer in the TLS handshake (ALPN), such as mqtt; can be repeated, the first is liked best
+    #[arg(long, value_name = "PROTOCOL", value_parser = parse_alpn, value_delimiter = ',', help_heading = "MQTT")]
+    pub alpn: Vec<String>,
+
     /// Path of the request for ws and wss
     #[arg(
         long,
@@ -136,7 +140,7 @@ impl ConnectArgs {
             _ => format!("{tool:.12}-{:010x}", seed >> 24),
         };
         let tls = if broker.scheme.is_tls() {
-            Some(Tls::load(&self.tls_files(), &[]).map_err(ArgsError::Tls)?)
+            Some(Tls::load(&self.tls_files(), &self.alpn).map_err(ArgsError::Tls)?)
         } else {
             None
         };
@@ -176,6 +180,14 @@ impl ConnectArgs {
             }
         };
         Ok(Some(Credentials { username, password }))
+    }
+}
+
+/// A name has 1 to 255 bytes (RFC 7301, section 3.1).
+fn parse_alpn(text: &str) -> Result<String, &'static str> {
+    match text.len() {
+        1..=255 => Ok(text.to_owned()),
+        _ => Err("the name of a protocol has 1 to 255 bytes"),
     }
 }
 
@@ -249,6 +261,7 @@ mod tests {
             &["tool", "--keep-alive", "1500ms"],
             &["tool", "--keep-alive", "65536s"],
             &["tool", "--mqtt-version", "4"],
+            &["tool", "--alpn", "mqtt,"],
         ] {
             assert!(Tool::try_parse_from(arguments).is_err(), "{arguments:?}");
         }

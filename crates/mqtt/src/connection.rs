@@ -68,6 +68,7 @@ impl<'a> Connection<'a> {
         state
             .outgoing
             .connected(accepted.session_present, limits.receive_maximum);
+        state.be_born();
         state.incoming.connected(accepted.session_present);
         let keep_alive = match limits.keep_alive {
             // [MQTT-3.1.2-21]
@@ -126,8 +127,13 @@ impl<'a> Connection<'a> {
             self.settle_written();
             self.state.post();
             self.state.shared.deliver(&mut self.deliveries);
-            if self.state.may_close() && self.wire.output.is_empty() && self.subscribing.is_none() {
-                return self.close().await;
+            if self.state.may_close() {
+                if self.state.shared.is_hanging_up() {
+                    return End::Closed;
+                }
+                if self.wire.output.is_empty() && self.subscribing.is_none() {
+                    return self.close().await;
+                }
             }
             if let Err(error) = self.step().await {
                 return End::Lost(describe(&error));
@@ -170,6 +176,13 @@ impl<'a> Connection<'a> {
             session_present: self.session_present,
             again,
         });
+        let granted = self.limits.session_expiry.map(u64::from);
+        if let (Some(asked), Some(granted)) = (self.state.options.session_expiry, granted)
+            && granted < asked.as_secs()
+        {
+            let granted = Duration::from_secs(granted);
+            self.state.tell(Event::ExpiresSooner { asked, granted });
+        }
     }
 
     /// Handles the packets that are there, as far as the inbox has room.
@@ -297,7 +310,7 @@ impl<'a> Connection<'a> {
             let filter = subscription.filter.clone();
             if reason.is_failure() {
                 let refused = ConnectError::SubscriptionRefused { filter, reason };
-                return Err(End::Fatal(refused.into()));
+                return Err(End::Fatal(self.state.refused(refused)));
             }
             let granted = Qos::from_level(reason.0).unwrap_or_default();
             if granted < subscription.qos {

@@ -90,9 +90,12 @@ fn describe_text(text: Option<&str>) -> String {
 /// Why a session is over.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// It never began, or could not begin again.
+    /// It never began.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
+    /// The connection was lost, and there is no other.
+    #[error(transparent)]
+    Reconnect(ConnectError),
     /// Another client connected with the same identifier (0x8e).
     #[error(
         "another client took over the session of client identifier {client_id}: give each client \
@@ -152,6 +155,13 @@ pub enum Refusal {
     /// The session ended first.
     #[error("not delivered: {0}")]
     SessionEnded(Arc<SessionError>),
+}
+
+impl Refusal {
+    /// Whether it is no matter of the message, but of the session as a whole.
+    pub(crate) fn is_of_session(&self) -> bool {
+        matches!(self, Self::Abandoned | Self::SessionEnded(_))
+    }
 }
 
 /// Why a message was not taken for publishing.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Broker;
-use crate::error::SessionError;
+use crate::error::{Refusal, SessionError};
 use crate::message::{Message, Qos};
 
 /// The version of the protocol.
@@ -142,6 +142,15 @@ pub enum Event {
         /// What the broker will deliver at most.
         granted: Qos,
     },
+    /// The broker did not take [`SessionOptions::birth`].
+    BirthRefused(Box<Refusal>),
+    /// The broker keeps the session for a shorter time than was asked for.
+    ExpiresSooner {
+        /// What was asked for.
+        asked: Duration,
+        /// For how long it is kept.
+        granted: Duration,
+    },
     /// The connection broke, or an attempt at a new one failed.
     Lost {
         /// Why.
@@ -151,7 +160,7 @@ pub enum Event {
     },
     /// The session is over and cannot go on.
     Failed(Arc<SessionError>),
-    /// The session was closed on request, with DISCONNECT.
+    /// The session was closed on request.
     Closed,
 }
 
@@ -177,6 +186,9 @@ pub struct SessionOptions {
     pub keep_alive: Duration,
     /// Bound on the time from the first byte to the answer of the broker, for each attempt.
     pub connect_timeout: Duration,
+    /// Also the first connection is tried again after a failure that may pass; else it ends the
+    /// session.
+    pub patient: bool,
     /// Begin with an empty session.
     pub clean_start: bool,
     /// How long the broker keeps the session after its end. `None`: not at all, but long enough to
@@ -184,6 +196,9 @@ pub struct SessionOptions {
     pub session_expiry: Option<Duration>,
     /// The last will.
     pub will: Option<Will>,
+    /// Is published first on each connection, the first and each that replaces one, so that it undoes what
+    /// the will of the connection before has said. It is nobody's message: no ticket, no [`crate::Settled`].
+    pub birth: Option<Message>,
     /// What is subscribed to.
     pub subscriptions: Vec<Subscription>,
     /// Bound on own packets of QoS 1 and 2 in flight; the broker's Receive Maximum may be lower.
@@ -217,9 +232,11 @@ impl SessionOptions {
             websocket_path: "/mqtt".to_owned(),
             keep_alive: Duration::from_secs(KEEP_ALIVE_SECONDS),
             connect_timeout: Duration::from_secs(10),
+            patient: false,
             clean_start: true,
             session_expiry: None,
             will: None,
+            birth: None,
             subscriptions: Vec::new(),
             inflight: 4_000,
             receive_maximum: u16::MAX,
@@ -274,6 +291,8 @@ pub struct Limits {
     pub topic_alias_maximum: u16,
     /// The keep alive that it wants instead of the client's.
     pub keep_alive: Option<u16>,
+    /// For how many seconds it keeps the session, if not for as long as it was asked to.
+    pub session_expiry: Option<u32>,
 }
 
 impl Default for Limits {
@@ -286,6 +305,7 @@ impl Default for Limits {
             maximum_packet_size: 268_435_460,
             topic_alias_maximum: 0,
             keep_alive: None,
+            session_expiry: None,
         }
     }
 }

@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::error::{PublishError, SessionError};
@@ -21,9 +22,22 @@ use crate::shared::{Capacity, Mailbox, Settled, Shared, Status};
 pub struct Reactor {
     handle: Handle,
     mailbox: Arc<Mailbox>,
+    attempts: Arc<Semaphore>,
+    /// Sessions to wake: many at the price of one, which is a system call.
+    bell: UnboundedSender<Vec<Arc<Shared>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// Sessions that connect at a time: the broker's queue of new connections is short (Mosquitto's has
+/// 100 places), and what comes when it is full waits for a second or more.
+const ATTEMPTS: usize = 64;
+
+/// Threads that ask for the addresses of hosts.
+const RESOLVERS: usize = 4;
+
+/// Between two steps of a session's end.
+const MOMENT: Duration = Duration::from_secs(1);
 
 impl Reactor {
     /// Starts the thread.
@@ -32,9 +46,14 @@ impl Reactor {
     ///
     /// The system gives no thread or no poll instance.
     pub fn start(capacity: Capacity) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(RESOLVERS)
+            .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
+        let (bell, rung) = unbounded_channel();
+        handle.spawn(wake(rung));
         let thread = thread::Builder::new()
             .name("mqtt".to_owned())
             .spawn(move || {
@@ -46,6 +65,8 @@ impl Reactor {
         Ok(Self {
             handle,
             mailbox: Arc::new(Mailbox::new(capacity)),
+            attempts: Arc::new(Semaphore::new(ATTEMPTS)),
+            bell,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -55,13 +76,21 @@ impl Reactor {
     #[must_use]
     pub fn open(&self, options: SessionOptions) -> Session {
         let shared = Arc::new(Shared::new(Arc::clone(&self.mailbox)));
-        let task = self
-            .handle
-            .spawn(session::drive(options, Arc::clone(&shared)));
+        let drive = session::drive(options, Arc::clone(&shared), Arc::clone(&self.attempts));
+        let task = self.handle.spawn(drive);
         Session {
             shared,
             task: task.abort_handle(),
         }
+    }
+
+    /// [`Session::flush`] for many sessions of this reactor.
+    pub fn flush<'a>(&self, sessions: impl Iterator<Item = &'a Session>) {
+        let sessions: Vec<_> = sessions
+            .map(|session| Arc::clone(&session.shared))
+            .collect();
+        // Nobody listens at the end of the reactor, when there is nothing to wake.
+        let _ = self.bell.send(sessions);
     }
 
     /// Appends the messages that were settled in any session; waits for the first at most `wait`.
@@ -74,6 +103,15 @@ impl Reactor {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.mailbox.in_flight()
+    }
+}
+
+/// Wakes sessions, on the reactor's thread.
+async fn wake(mut rung: UnboundedReceiver<Vec<Arc<Shared>>>) {
+    while let Some(sessions) = rung.recv().await {
+        for shared in sessions {
+            shared.wake.notify_one();
+        }
     }
 }
 
@@ -165,6 +203,12 @@ impl Session {
         self.shared.acknowledge(token.0);
     }
 
+    /// The number of its messages that were settled so far.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.shared.settled()
+    }
+
     /// What the broker takes; `None` while there is no connection.
     #[must_use]
     pub fn limits(&self) -> Option<Limits> {
@@ -189,6 +233,12 @@ impl Session {
         self.shared.request_abandon();
     }
 
+    /// [`Session::abandon`], and the end of the session: without DISCONNECT, so that the broker publishes
+    /// the will.
+    pub fn hang_up(&self) {
+        self.shared.hang_up();
+    }
+
     /// Asks for an orderly end: what is under way is delivered and what was acknowledged is
     /// answered first, then DISCONNECT, so that no will is published.
     pub fn start_close(&self) {
@@ -200,15 +250,16 @@ impl Session {
     #[must_use]
     pub fn close(&self, wait: Duration) -> bool {
         self.start_close();
-        let status = self.shared.wait_status(wait, |status| {
-            matches!(status, Status::Closed | Status::Failed(_))
-        });
+        let status = self.shared.wait_status(wait, Status::is_final);
         matches!(status, Status::Closed)
     }
 
     fn end(&self) -> Arc<SessionError> {
-        self.failure()
-            .unwrap_or_else(|| Arc::new(SessionError::Closed))
+        // The outbox is closed a moment before the status says why.
+        match self.shared.wait_status(MOMENT, Status::is_final) {
+            Status::Failed(error) => error,
+            _ => Arc::new(SessionError::Closed),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
@@ -30,7 +31,12 @@ pub(crate) struct State {
     closing: bool,
     /// Whether a connection was there and subscribed.
     pub(crate) was_online: bool,
+    /// The birth message is in the ledger.
+    birth_under_way: bool,
 }
+
+/// The ticket of the birth message, which no application has.
+const BIRTH: u64 = u64::MAX;
 
 impl State {
     /// Takes over what the application has put in the outbox, or gives up everything if it says
@@ -49,9 +55,34 @@ impl State {
         }
     }
 
+    /// Whether another attempt follows one that failed.
+    fn goes_on(&self) -> bool {
+        self.was_online || self.options.patient
+    }
+
+    /// What an attempt that failed for good makes of the session.
+    pub(crate) fn refused(&self, error: ConnectError) -> SessionError {
+        if self.was_online {
+            SessionError::Reconnect(error)
+        } else {
+            SessionError::Connect(error)
+        }
+    }
+
     fn give_up(&mut self, refusal: &Refusal) {
         for (ticket, message) in self.outgoing.abandon() {
             self.settle(ticket, message.size(), Err(Box::new(refusal.clone())));
+        }
+    }
+
+    /// Makes the birth message due, for a new connection. One that an earlier connection left behind is due
+    /// again by itself.
+    pub(crate) fn be_born(&mut self) {
+        if let Some(birth) = &self.options.birth
+            && !self.birth_under_way
+        {
+            self.birth_under_way = true;
+            self.outgoing.queue_first(BIRTH, birth.clone());
         }
     }
 
@@ -61,6 +92,15 @@ impl State {
         size: usize,
         outcome: Result<crate::Reason, Box<Refusal>>,
     ) {
+        if ticket == BIRTH {
+            self.birth_under_way = false;
+            match outcome {
+                Ok(_) => {}
+                Err(refusal) if refusal.is_of_session() => {}
+                Err(refusal) => self.tell(Event::BirthRefused(refusal)),
+            }
+            return;
+        }
         self.settled.push(Settled {
             ticket,
             outcome,
@@ -69,7 +109,7 @@ impl State {
     }
 
     pub(crate) fn post(&mut self) {
-        self.shared.mailbox.post(&mut self.settled);
+        self.shared.post(&mut self.settled);
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -100,8 +140,9 @@ impl State {
     }
 }
 
-/// Drives a session from its first attempt to connect to its end.
-pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>) {
+/// Drives a session from its first attempt to connect to its end. `attempts` bounds how many sessions
+/// are connecting at a time.
+pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts: Arc<Semaphore>) {
     let mut backoff = Backoff::new(options.seed);
     let mut state = State {
         outgoing: Outgoing::new(options.inflight),
@@ -112,9 +153,10 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>) {
         collected: VecDeque::new(),
         closing: false,
         was_online: false,
+        birth_under_way: false,
     };
     loop {
-        let why = match connect(&mut state).await {
+        let why = match connect(&mut state, &attempts).await {
             None => return state.finish(Ok(())),
             Some(Ok(accepted)) => {
                 let mut connection = Connection::new(&mut state, accepted);
@@ -129,17 +171,20 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>) {
                     End::Lost(why) => why,
                 }
             }
-            Some(Err(error)) if !state.was_online || error.is_final() => {
-                return state.finish(Err(error.into()));
+            Some(Err(error)) if error.is_final() || !state.goes_on() => {
+                let error = state.refused(error);
+                return state.finish(Err(error));
             }
             Some(Err(error)) => error.to_string(),
         };
-        if !state.was_online {
+        if !state.goes_on() {
             // Lost between CONNACK and SUBACK of the first connection.
             let lost = ConnectError::Broken(std::io::Error::other(why));
-            return state.finish(Err(lost.into()));
+            return state.finish(Err(SessionError::Connect(lost)));
         }
-        state.shared.set_status(Status::Offline);
+        if state.was_online {
+            state.shared.set_status(Status::Offline);
+        }
         let retry_in = backoff.next();
         state.tell(Event::Lost { why, retry_in });
         if !wait(&mut state, retry_in).await {
@@ -149,9 +194,17 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>) {
 }
 
 /// Connects, unless the application closes the session first: `None`.
-async fn connect(state: &mut State) -> Option<Result<Accepted, ConnectError>> {
+async fn connect(
+    state: &mut State,
+    attempts: &Semaphore,
+) -> Option<Result<Accepted, ConnectError>> {
     let options = state.options.clone();
-    let attempt = handshake::connect(&options, !state.was_online);
+    let first = !state.was_online;
+    let attempt = async {
+        // Nobody closes it.
+        let _permit = attempts.acquire().await;
+        handshake::connect(&options, first).await
+    };
     let mut attempt = std::pin::pin!(attempt);
     let shared = Arc::clone(&state.shared);
     loop {

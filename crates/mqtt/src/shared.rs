@@ -52,7 +52,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     capacity: Capacity,
-    settled: Mutex<Vec<Settled>>,
+    post: Mutex<Post>,
     arrived: Condvar,
     messages: AtomicUsize,
     bytes: AtomicUsize,
@@ -62,7 +62,10 @@ impl Mailbox {
     pub(crate) fn new(capacity: Capacity) -> Self {
         Self {
             capacity,
-            settled: Mutex::new(Vec::new()),
+            post: Mutex::new(Post {
+                settled: Vec::new(),
+                wanted: usize::MAX,
+            }),
             arrived: Condvar::new(),
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -97,30 +100,61 @@ impl Mailbox {
         if settled.is_empty() {
             return;
         }
-        let mut queue = lock(&self.settled);
-        queue.append(settled);
-        drop(queue);
-        self.arrived.notify_all();
+        let mut post = lock(&self.post);
+        post.settled.append(settled);
+        let ring = post.settled.len() >= post.wanted;
+        drop(post);
+        if ring {
+            self.arrived.notify_all();
+        }
     }
 
+    fn wait<'a>(
+        &self,
+        mut post: MutexGuard<'a, Post>,
+        wanted: usize,
+        wait: Duration,
+    ) -> MutexGuard<'a, Post> {
+        post.wanted = wanted;
+        let mut post = self
+            .arrived
+            .wait_timeout_while(post, wait, |post| post.settled.len() < wanted)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        post.wanted = usize::MAX;
+        post
+    }
+
+    /// Waits at most `wait` for the first, and of many that are under way a moment for some more: to be
+    /// woken for each of them, by a thousand sessions, would cost more than all else.
     pub(crate) fn take(&self, wait: Duration, into: &mut Vec<Settled>) {
-        let mut queue = lock(&self.settled);
-        if queue.is_empty() && !wait.is_zero() {
-            queue = self
-                .arrived
-                .wait_timeout_while(queue, wait, |queue| queue.is_empty())
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+        let mut post = lock(&self.post);
+        if post.settled.is_empty() && !wait.is_zero() {
+            let many = (self.in_flight() / 4).clamp(1, MANY);
+            post = self.wait(post, 1, wait);
+            post = self.wait(post, many, wait.min(MOMENT));
         }
         let before = into.len();
-        into.append(&mut queue);
-        drop(queue);
+        into.append(&mut post.settled);
+        drop(post);
         let taken = &into[before..];
         let bytes = taken.iter().map(|settled| settled.size).sum();
         self.messages.fetch_sub(taken.len(), Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
+
+/// What has arrived.
+#[derive(Debug)]
+struct Post {
+    settled: Vec<Settled>,
+    /// How many somebody waits for.
+    wanted: usize,
+}
+
+/// For how many settled messages a wait goes on after the first, and for how long.
+const MANY: usize = 2_000;
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// Where a session stands.
 #[derive(Clone, Debug)]
@@ -132,6 +166,13 @@ pub(crate) enum Status {
     Offline,
     Closed,
     Failed(Arc<SessionError>),
+}
+
+impl Status {
+    /// Whether the session is over.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Closed | Self::Failed(_))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -160,8 +201,10 @@ pub(crate) struct Shared {
     /// The driver stopped reading because the inbox is full.
     starved: AtomicBool,
     acknowledged: AtomicU64,
+    settled: AtomicU64,
     closing: AtomicBool,
     abandoned: AtomicBool,
+    hanging_up: AtomicBool,
 }
 
 /// Messages in the outbox at which the session's task is woken without a flush.
@@ -181,8 +224,10 @@ impl Shared {
             inbox_changed: Condvar::new(),
             starved: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            hanging_up: AtomicBool::new(false),
         }
     }
 
@@ -215,6 +260,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn request_close(&self) {
         self.closing.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -223,6 +272,12 @@ impl Shared {
     pub(crate) fn request_abandon(&self) {
         self.abandoned.store(true, Ordering::Release);
         self.wake.notify_one();
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.hanging_up.store(true, Ordering::Release);
+        self.request_abandon();
+        self.request_close();
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -293,12 +348,24 @@ impl Shared {
         into.append(&mut outbox.messages);
     }
 
+    /// Hands settled messages to the application.
+    pub(crate) fn post(&self, settled: &mut Vec<Settled>) {
+        self.settled
+            .fetch_add(settled.len() as u64, Ordering::Relaxed);
+        self.mailbox.post(settled);
+    }
+
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether the end is to come without DISCONNECT.
+    pub(crate) fn is_hanging_up(&self) -> bool {
+        self.hanging_up.load(Ordering::Acquire)
     }
 
     /// Whether to give up what is under way; asks once.

@@ -164,7 +164,12 @@ fn on_event(console: Console, address: String) -> Arc<dyn Fn(Event) + Send + Syn
                 "{address}: connection lost: {why}; trying again in {retry_in:.1?}"
             ));
         }
-        // Told where it ends the run.
-        Event::Failed(_) | Event::Closed => {}
+        Event::ExpiresSooner { asked, granted } => {
+            console.warn(format_args!(
+                "{address}: the broker keeps the session for {granted:?}, not for the {asked:?} of --session-expiry"
+            ));
+        }
+        // Told where it ends the run; and nothing is published here.
+        Event::Failed(_) | Event::Closed | Event::BirthRefused(_) => {}
     })
 }

@@ -180,3 +180,16 @@ fn a_full_disk_behind_tee_is_an_error() {
     finished.assert_code(2).assert_stderr("stdout");
     serving.join().unwrap();
 }
+
+#[test]
+fn what_an_answer_needs_is_made_of_the_fields() {
+    let arguments = ["--response-topic", "to/{g}", "--correlation-data", "n={n}"];
+    let input = b"{\"g\":\"a\",\"n\":1.10}\n{\"g\":\"a/b\",\"n\":1}\n{\"g\":\"a\"}\n";
+    let (messages, finished) = published("t", &arguments, input, 1);
+    finished
+        .assert_code(1)
+        .assert_stderr("line 2: the field holds '/'")
+        .assert_stderr("line 3: has no field 'n'");
+    // Response Topic, Correlation Data.
+    assert_eq!(messages[0].properties, b"\x08\0\x04to/a\x09\0\x06n=1.10");
+}

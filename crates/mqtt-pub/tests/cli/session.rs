@@ -149,3 +149,79 @@ fn a_quality_that_the_broker_lacks_is_told_before_the_first_record() {
         .assert_stderr("takes no QoS above 0");
     serving.join().unwrap();
 }
+
+#[test]
+fn the_will_has_its_properties_and_the_birth_message_goes_before_the_records() {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let serving = thread::spawn(move || {
+        let mut peer = broker.accept();
+        let connect = peer.expect_connect();
+        peer.connack(false, 0, &[]);
+        let messages = serve(&mut peer, 2, |_| 0);
+        peer.expect_disconnect();
+        (connect, messages)
+    });
+    let arguments = [
+        &address,
+        "--will-topic",
+        "status",
+        "--will-payload",
+        "off",
+        "--will-delay",
+        "5s",
+        "--will-header",
+        "site={{x}}",
+        "--will-content-type",
+        "text/plain",
+        "--will-expiry",
+        "1m",
+        "--birth-topic",
+        "status",
+        "--birth-payload",
+        "on",
+        "--birth-qos",
+        "1",
+        "--birth-retain",
+    ];
+    tool(&arguments)
+        .finish_with("1\n")
+        .assert_code(0)
+        .assert_stderr("1 read, 1 delivered");
+    let (connect, messages) = serving.join().unwrap();
+    let (topic, payload, properties) = connect.will.unwrap();
+    assert_eq!((&*topic, &*payload), ("status", "off"));
+    for part in [
+        // Will Delay Interval, Message Expiry Interval, Content Type, User Property.
+        &b"\x18\0\0\0\x05"[..],
+        b"\x02\0\0\0\x3c",
+        b"\x03\0\x0atext/plain",
+        b"\x26\0\x04site\0\x03{x}",
+    ] {
+        let found = properties.windows(part.len()).any(|window| window == part);
+        assert!(found, "{part:?} is not in {properties:?}");
+    }
+    assert_eq!(payloads(&messages), [b"on", &b"1"[..]]);
+    assert!(messages[0].retain && messages[0].qos == 1);
+    assert_eq!(messages[0].topic, "status");
+}
+
+#[test]
+fn a_session_that_ends_sooner_than_asked_for_is_told() {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let serving = thread::spawn(move || {
+        let mut peer = broker.accept();
+        // Session Expiry Interval 3600 s.
+        let properties = peer.expect_connect().properties;
+        assert!(properties.starts_with(&[0x11, 0, 0, 0x0e, 0x10]));
+        peer.connack(false, 0, &[0x11, 0, 0, 0, 60]);
+        // It stays: no Session Expiry Interval of 0.
+        assert!(peer.expect_disconnect().is_empty());
+    });
+    tool(&[&address, "--client-id", "me", "--session-expiry", "1h"])
+        .finish()
+        .assert_code(0)
+        .assert_stderr("keeps sessions for 60s, not for the 3600s of --session-expiry");
+    serving.join().unwrap();
+}

@@ -116,6 +116,11 @@ impl Outgoing {
         self.waiting.push_back((ticket, message));
     }
 
+    /// Adds a message before those that wait.
+    pub(crate) fn queue_first(&mut self, ticket: u64, message: Message) {
+        self.waiting.push_front((ticket, message));
+    }
+
     /// Puts messages of QoS 0 that did not get out before the connection broke in front of those
     /// that wait; `unsent` is in the order of sending.
     pub(crate) fn put_back(&mut self, unsent: impl DoubleEndedIterator<Item = (u64, Message)>) {

@@ -299,6 +299,7 @@ fn limits_of(properties: &v5::ConnAckProperties) -> Limits {
             .unwrap_or(default.maximum_packet_size),
         topic_alias_maximum: properties.topic_alias_max.unwrap_or(0),
         keep_alive: properties.server_keep_alive,
+        session_expiry: properties.session_expiry_interval,
     }
 }
 

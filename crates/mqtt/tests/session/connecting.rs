@@ -236,6 +236,48 @@ fn silence_is_found_by_keep_alive_and_the_connection_replaced() {
 }
 
 #[test]
+fn a_session_that_is_to_end_sooner_than_asked_for_is_told() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.session_expiry = Some(Duration::from_hours(1));
+    let client = Client::open(options);
+    // Session Expiry Interval 60 s.
+    let _peer = broker.welcome(false, &[0x11, 0, 0, 0, 60]);
+    let (asked, granted) = client.event(|event| match event {
+        Event::ExpiresSooner { asked, granted } => Some((asked, granted)),
+        _ => None,
+    });
+    assert_eq!((asked.as_secs(), granted.as_secs()), (3_600, 60));
+}
+
+#[test]
+fn a_patient_session_tries_again_until_the_broker_is_there_or_says_no() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.patient = true;
+    let client = Client::open(options);
+    drop(broker.accept());
+    client.event(|event| matches!(event, Event::Lost { .. }).then_some(()));
+    let mut peer = broker.accept();
+    peer.expect(0x10);
+    peer.connack(false, 0x87, &[]);
+    assert!(client.failure().ends_with("Not authorized (0x87)"));
+}
+
+#[test]
+fn hanging_up_gives_up_what_is_under_way_and_says_no_disconnect() {
+    let broker = Scripted::start();
+    let client = Client::open(options(&broker));
+    let mut peer = broker.welcome(false, &[]);
+    client.publish(0, Qos::AtLeastOnce);
+    peer.expect_publish();
+    client.session.hang_up();
+    assert_eq!(peer.read(), None);
+    assert!(client.settled().outcome.is_err());
+    assert!(client.session.close(LIMIT), "it is over already");
+}
+
+#[test]
 fn the_keep_alive_of_the_broker_goes_before_the_own() {
     let broker = Scripted::start();
     let client = Client::open(options(&broker));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{Client, options};
-use tapline_mqtt::{PublishError, Qos, Reason, Refusal};
+use tapline_mqtt::{Event, PublishError, Qos, Reason, Refusal};
 use tapline_testkit::LIMIT;
 use tapline_testkit::scripted::Scripted;
 
@@ -273,6 +273,74 @@ fn aliases_begin_anew_on_each_connection_also_for_what_is_sent_again() {
         let sent = peer.expect_publish();
         assert_eq!((&*sent.topic, &sent.properties), ("fleet/a", &Vec::new()));
     }
+}
+
+/// A message that says "online".
+fn birth() -> tapline_mqtt::Message {
+    tapline_mqtt::Message {
+        topic: "status".into(),
+        payload: "online".into(),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        properties: None,
+    }
+}
+
+#[test]
+fn a_birth_message_comes_first_on_each_connection_and_belongs_to_nobody() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.birth = Some(birth());
+    let client = Client::open(options);
+    for (ticket, session_present) in [(0, false), (1, true), (2, false)] {
+        client.publish(ticket, Qos::AtLeastOnce);
+        let mut peer = broker.welcome(session_present, &[]);
+        let first = peer.expect_publish();
+        assert_eq!((&*first.topic, first.text()), ("status", "online"));
+        assert!(first.retain && !first.dup);
+        peer.answer(0x40, first.id, 0);
+        let second = peer.expect_publish();
+        assert_eq!(second.text(), ticket.to_string());
+        peer.answer(0x40, second.id, 0);
+        assert_eq!(client.settled().ticket, ticket);
+        drop(peer);
+        client.event(|event| matches!(event, Event::Lost { .. }).then_some(()));
+    }
+    assert_eq!(client.reactor.in_flight(), 0);
+}
+
+#[test]
+fn a_birth_message_that_was_not_acknowledged_is_not_doubled() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.birth = Some(birth());
+    let client = Client::open(options);
+    let id = broker.welcome(false, &[]).expect_publish().id;
+    let mut peer = broker.welcome(true, &[]);
+    let again = peer.expect_publish();
+    assert_eq!((again.id, again.dup, again.text()), (id, true, "online"));
+    client.publish(0, Qos::AtLeastOnce);
+    assert_eq!(peer.expect_publish().text(), "0");
+}
+
+#[test]
+fn a_birth_message_that_is_refused_is_told_and_the_session_goes_on() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.birth = Some(birth());
+    let client = Client::open(options);
+    let mut peer = broker.welcome(false, &[]);
+    let id = peer.expect_publish().id;
+    peer.answer(0x40, id, 0x87);
+    let why = client.event(|event| match event {
+        Event::BirthRefused(why) => Some(why.to_string()),
+        _ => None,
+    });
+    assert!(why.ends_with("Not authorized (0x87)"), "{why}");
+    client.publish(0, Qos::AtLeastOnce);
+    let id = peer.expect_publish().id;
+    peer.answer(0x40, id, 0);
+    assert_eq!(client.settled().ticket, 0);
 }
 
 /// More than the window: the rest follows only as answers come.

@@ -1,0 +1,329 @@
+//! The connections that the messages go over: one, or with `--client-per` one for each device.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tapline_mqtt::{
+    Limits, Message, PublishError, Reactor, Session, SessionError, SessionOptions, Settled,
+};
+use tapline_pipe::publish::SendError;
+use tapline_pipe::reject::{Reason, Rejection};
+
+use crate::identity::Identity;
+use crate::teller::Teller;
+
+/// How long the messages of a client whose connection has failed are rejected before another attempt.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// How often it is looked for clients that have come to a standstill.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long and up to how many messages are gathered before they are set under way, so that those of one
+/// device go out together: to send each alone is what a fleet would spend most time on, here and in the
+/// broker. One that comes alone doesn't wait.
+const GATHERING: Duration = Duration::from_millis(30);
+const GATHERED: usize = 10_000;
+
+/// Bounds on a fleet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Clients at a time.
+    pub(crate) clients: usize,
+    /// Why there can be no more, for the person who wants them.
+    pub(crate) because: &'static str,
+    /// How long a client may be at a standstill while others get on.
+    pub(crate) standstill: Duration,
+}
+
+/// The clients of a run.
+pub(crate) struct Clients {
+    // The sessions go before the reactor that drives them.
+    all: Vec<Client>,
+    /// By name: the place in `all`.
+    places: HashMap<Box<str>, usize>,
+    /// Those with messages that were not flushed.
+    unflushed: Vec<usize>,
+    reactor: Reactor,
+    options: SessionOptions,
+    identity: Identity,
+    bounds: Bounds,
+    teller: Teller,
+    /// The limits of the first connection, once it is there.
+    limits: Option<Limits>,
+    looked: Instant,
+    /// Messages that were given to clients since the last flush, and when that was.
+    gathered: usize,
+    flushed: Instant,
+    /// The name at hand, kept for its memory.
+    name: String,
+}
+
+#[derive(Debug)]
+struct Client {
+    session: Session,
+    failure: Option<Failure>,
+    is_flushed: bool,
+    /// Messages that its session was given, those that it had settled at the last look, and when that number
+    /// last changed or all were settled.
+    given: u64,
+    settled: u64,
+    moved: Instant,
+}
+
+/// Why a client's messages are rejected.
+#[derive(Clone, Debug)]
+struct Failure {
+    reason: Reason,
+    why: String,
+    /// `None`: for good.
+    until: Option<Instant>,
+}
+
+impl Clients {
+    /// No client yet. `options` are what all have in common.
+    pub(crate) fn new(
+        reactor: Reactor,
+        options: SessionOptions,
+        identity: Identity,
+        bounds: Bounds,
+        teller: Teller,
+    ) -> Self {
+        Self {
+            all: Vec::new(),
+            places: HashMap::new(),
+            unflushed: Vec::new(),
+            reactor,
+            options,
+            identity,
+            bounds,
+            teller,
+            limits: None,
+            looked: Instant::now(),
+            gathered: 0,
+            flushed: Instant::now(),
+            name: String::new(),
+        }
+    }
+
+    /// Whether there is one for each device.
+    pub(crate) fn is_fleet(&self) -> bool {
+        self.identity.is_fleet()
+    }
+
+    /// The client for a record with this value, opened if there is none yet.
+    pub(crate) fn place(&mut self, value: &[u8]) -> Result<usize, Rejection> {
+        self.identity.name(value, &mut self.name)?;
+        if let Some(&place) = self.places.get(self.name.as_str()) {
+            if self.is_due_again(place) {
+                self.all[place] = self.open(value)?;
+            }
+            return Ok(place);
+        }
+        if self.all.len() >= self.bounds.clients {
+            let (count, because) = (self.all.len(), self.bounds.because);
+            let detail = format!("{count} clients are the most that {because}");
+            return Err(Rejection::new(Reason::Refused, detail));
+        }
+        let client = self.open(value)?;
+        let place = self.all.len();
+        self.all.push(client);
+        self.places.insert(self.name.as_str().into(), place);
+        Ok(place)
+    }
+
+    /// Opens a client with the name at hand.
+    fn open(&self, value: &[u8]) -> Result<Client, Rejection> {
+        let mut options = self.options.clone();
+        self.identity.fill(&self.name, value, &mut options)?;
+        // Once one connection was there, an attempt that fails does so for a reason of its own, or for one that
+        // passes.
+        options.patient = self.limits.is_some();
+        options.seed ^= self.all.len() as u64;
+        let client_id = self.identity.is_fleet().then_some(&*options.client_id);
+        options.on_event = self.teller.of_client(client_id);
+        Ok(Client {
+            session: self.reactor.open(options),
+            failure: None,
+            is_flushed: true,
+            given: 0,
+            settled: 0,
+            moved: Instant::now(),
+        })
+    }
+
+    /// Whether the client has failed, and has rested since.
+    fn is_due_again(&mut self, place: usize) -> bool {
+        let client = &self.all[place];
+        let until = client.failure.as_ref().and_then(|failure| failure.until);
+        until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Waits at most `wait` for the first connection: what the broker takes, `None` if it is not there yet,
+    /// or why there is none.
+    pub(crate) fn wait_first(
+        &mut self,
+        wait: Duration,
+    ) -> Result<Option<Limits>, Arc<SessionError>> {
+        if self.limits.is_none()
+            && let Some(first) = self.all.first()
+            && let Some(result) = first.session.wait_connected(wait)
+        {
+            result?;
+            // It may be gone again by now: then nothing is known of its limits.
+            self.limits = Some(first.session.limits().unwrap_or_default());
+        }
+        Ok(self.limits)
+    }
+
+    /// Gives a message to the client at this place.
+    pub(crate) fn publish(
+        &mut self,
+        place: usize,
+        ticket: u64,
+        message: Message,
+    ) -> Result<(), Unsent> {
+        let client = &mut self.all[place];
+        if let Some(failure) = &client.failure {
+            return Err(Unsent::Other(SendError::Reject(failure.rejection())));
+        }
+        match client.session.publish(ticket, message) {
+            Ok(()) => {}
+            Err(PublishError::Full(message)) => return Err(Unsent::Full(message)),
+            Err(PublishError::Ended(error)) if self.identity.is_fleet() => {
+                let failure = Failure::of(&error);
+                let rejection = failure.rejection();
+                client.failure = Some(failure);
+                return Err(Unsent::Other(SendError::Reject(rejection)));
+            }
+            Err(PublishError::Ended(error)) => {
+                return Err(Unsent::Other(SendError::Fatal(error.to_string().into())));
+            }
+        }
+        client.given += 1;
+        self.gathered += 1;
+        if std::mem::take(&mut client.is_flushed) {
+            self.unflushed.push(place);
+        }
+        Ok(())
+    }
+
+    /// Sets messages under way and appends those that are settled; waits for the first at most `wait`.
+    pub(crate) fn poll(&mut self, wait: Duration, settled: &mut Vec<Settled>) {
+        let is_time = self.gathered >= GATHERED || self.flushed.elapsed() >= GATHERING;
+        if is_time || !self.identity.is_fleet() {
+            self.flush();
+        }
+        self.reactor.settled(wait, settled);
+        if self.identity.is_fleet() && self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.end_standstills();
+        }
+    }
+
+    /// Sets all messages under way.
+    fn flush(&mut self) {
+        (self.gathered, self.flushed) = (0, Instant::now());
+        for &place in &self.unflushed {
+            self.all[place].is_flushed = true;
+        }
+        let places = self.unflushed.drain(..);
+        self.reactor
+            .flush(places.map(|place| &self.all[place].session));
+    }
+
+    /// Why no message can be delivered any more.
+    pub(crate) fn failure(&self) -> Option<Arc<SessionError>> {
+        if self.identity.is_fleet() {
+            return None;
+        }
+        self.all.first()?.session.failure()
+    }
+
+    /// Hangs up clients that have come to a standstill, so that they don't hold up the others: what is behind
+    /// a message in the input is kept until it is settled, and there is a bound on what is kept. While all
+    /// stand still it is the broker's fault, or the network's, and waiting is right.
+    fn end_standstills(&mut self) {
+        let mut others_move = false;
+        let mut still = Vec::new();
+        for (place, client) in self.all.iter_mut().enumerate() {
+            let settled = client.session.settled();
+            if settled != client.settled || settled == client.given {
+                client.settled = settled;
+                client.moved = self.looked;
+                others_move |= client.session.limits().is_some();
+            } else if self.looked - client.moved >= self.bounds.standstill {
+                still.push(place);
+            }
+        }
+        if !others_move {
+            return;
+        }
+        for place in still {
+            let client = &mut self.all[place];
+            if client.failure.is_none() {
+                client.session.hang_up();
+                client.failure = Some(Failure::standstill(self.bounds.standstill));
+            }
+        }
+    }
+
+    /// Gives up what is not settled.
+    pub(crate) fn abandon(&self) {
+        for client in &self.all {
+            client.session.abandon();
+        }
+    }
+
+    /// Ends all sessions in an orderly way, at most for `wait` in all; how many did not come to it.
+    pub(crate) fn close(&self, wait: Duration) -> usize {
+        let deadline = Instant::now() + wait;
+        let sessions = self.all.iter().map(|client| &client.session);
+        let open: Vec<_> = sessions
+            .filter(|session| session.failure().is_none())
+            .collect();
+        for session in &open {
+            session.start_close();
+        }
+        let left = || deadline.saturating_duration_since(Instant::now());
+        open.iter().filter(|session| !session.close(left())).count()
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Debug)]
+pub(crate) enum Unsent {
+    /// There is no room for it now.
+    Full(Box<Message>),
+    Other(SendError),
+}
+
+impl Failure {
+    fn of(error: &SessionError) -> Self {
+        Self {
+            // A client that the broker has never let in is no matter of time.
+            reason: match error {
+                SessionError::Connect(_) => Reason::Refused,
+                _ => Reason::NotDelivered,
+            },
+            why: error.to_string(),
+            until: match error {
+                // Two that take the session from each other would go on for ever.
+                SessionError::TakenOver { .. } => None,
+                _ => Some(Instant::now() + RETRY),
+            },
+        }
+    }
+
+    fn standstill(time: Duration) -> Self {
+        Self {
+            reason: Reason::NotDelivered,
+            why: format!("none of its messages was acknowledged for {time:?}"),
+            until: Some(Instant::now() + RETRY),
+        }
+    }
+
+    fn rejection(&self) -> Rejection {
+        Rejection::new(self.reason, format!("its client has failed: {}", self.why))
+    }
+}

@@ -1,0 +1,185 @@
+//! What a client is to the broker: its identifier, its last will and its birth message, with the fields of the record that
+//! it was opened for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tapline_mqtt::{Message, Properties, Qos, SessionOptions, Will};
+use tapline_pipe::field::Field;
+use tapline_pipe::reject::{Reason, Rejection};
+use tapline_pipe::template::Template;
+
+use crate::args::Args;
+use crate::compose::{add_headers, check_template, render_topic, seconds};
+
+/// What client identifiers begin with if nothing else is asked for.
+const PREFIX: &str = "mqtt-pub-";
+
+/// The identities of one client, or with `per` of one for each of its texts.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    per: Option<Template>,
+    /// With `per`: what the client identifiers begin with.
+    prefix: String,
+    will: Option<Notice>,
+    will_delay: Duration,
+    birth: Option<Notice>,
+}
+
+impl Identity {
+    /// What the arguments ask for.
+    pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
+        let per = args.client_per.clone();
+        let will = args.will_topic.as_ref().map(|topic| Notice {
+            topic: topic.clone(),
+            payload: args.will_payload.clone(),
+            qos: args.will_qos,
+            retain: args.will_retain,
+            headers: args.will_header.clone(),
+            properties: Properties {
+                content_type: args.will_content_type.clone(),
+                message_expiry: args.will_expiry.map(seconds),
+                ..Properties::default()
+            },
+        });
+        let birth = args.birth_topic.as_ref().map(|topic| Notice {
+            topic: topic.clone(),
+            payload: args.birth_payload.clone(),
+            qos: args.birth_qos,
+            retain: args.birth_retain,
+            headers: Vec::new(),
+            properties: Properties::default(),
+        });
+        for (notice, name) in [(&will, "will"), (&birth, "birth")] {
+            if let Some(notice) = notice {
+                notice.check(name, per.is_some())?;
+            }
+        }
+        let prefix = args.connect.client_id.as_deref().unwrap_or(PREFIX);
+        Ok(Self {
+            per,
+            prefix: prefix.to_owned(),
+            will,
+            will_delay: args.will_delay.unwrap_or_default(),
+            birth,
+        })
+    }
+
+    /// Whether there is a client for each text of a field.
+    pub(crate) fn is_fleet(&self) -> bool {
+        self.per.is_some()
+    }
+
+    /// Puts the text into `name` that tells the client of this record from others: nothing if there is
+    /// one client only.
+    pub(crate) fn name(&self, value: &[u8], name: &mut String) -> Result<(), Rejection> {
+        name.clear();
+        let Some(per) = &self.per else {
+            return Ok(());
+        };
+        per.render_checked(value, name, check_identifier)?;
+        let most = usize::from(u16::MAX);
+        let wrong = if name.is_empty() {
+            "a client identifier cannot be made of nothing".to_owned()
+        } else if self.prefix.len() + name.len() > most {
+            format!("a client identifier has at most {most} bytes")
+        } else {
+            return Ok(());
+        };
+        Err(Rejection::new(Reason::BadField, wrong))
+    }
+
+    /// Fills in what the client of this name and record is.
+    pub(crate) fn fill(
+        &self,
+        name: &str,
+        value: &[u8],
+        options: &mut SessionOptions,
+    ) -> Result<(), Rejection> {
+        if self.is_fleet() {
+            options.client_id = format!("{}{name}", self.prefix);
+        }
+        options.will = match &self.will {
+            Some(will) => Some(Will {
+                message: will.message(value)?,
+                delay: self.will_delay,
+            }),
+            None => None,
+        };
+        let birth = self.birth.as_ref().map(|birth| birth.message(value));
+        options.birth = birth.transpose()?;
+        Ok(())
+    }
+}
+
+/// NUL may not stand in a text of MQTT [MQTT-1.5.4-2], and a broker may hang up on the other control
+/// characters (section 1.5.4).
+fn check_identifier(field: &Field, text: &str) -> Result<(), Rejection> {
+    match text.chars().find(|c| c.is_control()) {
+        None => Ok(()),
+        Some(found) => {
+            let found = found.escape_debug();
+            let detail = format!("the field holds '{found}', which a client identifier cannot");
+            Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
+        }
+    }
+}
+
+/// A message of a client about itself.
+#[derive(Debug)]
+struct Notice {
+    topic: Template,
+    payload: Option<Template>,
+    qos: Qos,
+    retain: bool,
+    headers: Vec<(String, Template)>,
+    /// The others.
+    properties: Properties,
+}
+
+impl Notice {
+    /// What is wrong before any record is read; `name` is what its options begin with.
+    fn check(&self, name: &str, fleet: bool) -> anyhow::Result<()> {
+        check_template(&self.topic).with_context(|| format!("--{name}-topic"))?;
+        let headers = self
+            .headers
+            .iter()
+            .map(|(_, template)| ("header", template));
+        let texts = [("topic", &self.topic)].into_iter();
+        let texts = texts.chain(self.payload.iter().map(|template| ("payload", template)));
+        for (what, template) in texts.chain(headers) {
+            if !fleet && template.constant().is_none() {
+                bail!("--{name}-{what}: {{fields}} need --client-per; '{{{{' stands for a brace");
+            }
+        }
+        let payload = self.payload.as_ref().and_then(Template::constant);
+        if payload.is_some_and(|text| text.len() > usize::from(u16::MAX)) {
+            bail!("--{name}-payload: it has more than 65535 bytes");
+        }
+        Ok(())
+    }
+
+    fn message(&self, value: &[u8]) -> Result<Message, Rejection> {
+        let mut topic = String::new();
+        render_topic(&self.topic, value, &mut topic)?;
+        let mut payload = String::new();
+        if let Some(template) = &self.payload {
+            template.render(value, &mut payload)?;
+        }
+        // So long is a will (section 3.1.3.4), and a birth message has no reason to be longer.
+        if payload.len() > usize::from(u16::MAX) {
+            let detail = "the last will or birth message made of it has more than 65535 bytes";
+            return Err(Rejection::new(Reason::BadField, detail));
+        }
+        let mut properties = self.properties.clone();
+        add_headers(&self.headers, value, &mut properties)?;
+        Ok(Message {
+            topic: Arc::from(topic),
+            payload: payload.into(),
+            qos: self.qos,
+            retain: self.retain,
+            properties: Some(Box::new(properties)),
+        })
+    }
+}

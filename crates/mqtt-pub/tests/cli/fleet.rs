@@ -1,0 +1,292 @@
+//! A connection for each device: who is who, and that none takes another with it.
+
+use std::fs;
+use std::thread;
+
+use tapline_testkit::scripted::{Connect, Peer, Scripted};
+use tapline_testkit::{Run, Running, Signal, json_lines, temp_dir};
+
+use super::{address, payloads, serve, tool};
+
+/// The tool with a connection for each value of `g`.
+fn fleet(broker: &Scripted, arguments: &[&str]) -> Run {
+    let address = address(broker, "fleet/{g}");
+    tool(&[&[address.as_str(), "--client-per", "g"], arguments].concat())
+}
+
+/// The next client, let in.
+fn welcome(broker: &Scripted) -> (Peer, Connect) {
+    let mut peer = broker.accept();
+    let connect = peer.expect_connect();
+    peer.connack(false, 0, &[]);
+    (peer, connect)
+}
+
+/// Starts the tool with the first record of each of two devices, `a` and `b`, which are delivered. Every caller
+/// asks for `--tee`.
+fn two_devices(run: Run, broker: &Scripted) -> (Running, Peer, Peer) {
+    let mut running = run.start();
+    running.write("{\"g\":\"a\"}\n");
+    let (mut a, _) = welcome(broker);
+    serve(&mut a, 1, |_| 0);
+    running.write("{\"g\":\"b\"}\n");
+    let (mut b, _) = welcome(broker);
+    serve(&mut b, 1, |_| 0);
+    running.wait_for_lines(2);
+    (running, a, b)
+}
+
+#[test]
+fn each_device_has_its_identifier_its_will_and_its_order() {
+    let broker = Scripted::start();
+    let run = fleet(
+        &broker,
+        &[
+            "--client-id",
+            "pump-",
+            "--will-topic",
+            "fleet/{g}/status",
+            "--will-payload",
+            "{{gone since {n}}}",
+        ],
+    );
+    let serving = thread::spawn(move || {
+        let (mut a, first) = welcome(&broker);
+        let (mut b, second) = welcome(&broker);
+        let will = |connect: Connect| {
+            let (topic, payload, _) = connect.will.unwrap();
+            (connect.client_id, topic, payload)
+        };
+        let texts = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+        assert_eq!(
+            will(first),
+            texts("pump-a", "fleet/a/status", "{gone since 1}")
+        );
+        assert_eq!(
+            will(second),
+            texts("pump-b", "fleet/b/status", "{gone since 2}")
+        );
+        let of_a = serve(&mut a, 2, |_| 0);
+        assert_eq!(
+            payloads(&of_a),
+            [&br#"{"g":"a","n":1}"#[..], br#"{"g":"a","n":3}"#]
+        );
+        let of_b = serve(&mut b, 1, |_| 0);
+        assert_eq!(of_b[0].topic, "fleet/b");
+        b.expect_disconnect();
+        a.expect_disconnect();
+    });
+    let input = "{\"g\":\"a\",\"n\":1}\n{\"g\":\"b\",\"n\":2}\n{\"g\":\"a\",\"n\":3}\n";
+    run.finish_with(input).assert_code(0);
+    serving.join().unwrap();
+}
+
+#[test]
+fn without_a_first_connection_nothing_runs() {
+    let broker = Scripted::start();
+    let run = fleet(&broker, &[]);
+    let serving = thread::spawn(move || {
+        let mut peer = broker.accept();
+        assert_eq!(peer.expect_connect().client_id, "mqtt-pub-a");
+        peer.connack(false, 0x86, &[]);
+    });
+    let finished = run.finish_with("{\"g\":\"a\"}\n");
+    finished
+        .assert_code(2)
+        .assert_stderr("mqtt://127.0.0.1:")
+        .assert_stderr("refused the connection: Bad User Name or Password (0x86)")
+        .assert_stderr("1 read, 0 delivered, 1 rejected");
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_device_that_is_not_let_in_loses_its_own_records_only() {
+    let directory = temp_dir();
+    let rejects = directory.path().join("rejects.ndjson");
+    let broker = Scripted::start();
+    let run = fleet(&broker, &["--tee", "--rejects", rejects.to_str().unwrap()]);
+    let mut running = run.start();
+    running.write("{\"g\":\"a\"}\n{\"g\":\"b\"}\n");
+    let (mut a, _) = welcome(&broker);
+    serve(&mut a, 1, |_| 0);
+    let mut b = broker.accept();
+    b.expect_connect();
+    b.connack(false, 0x87, &[]);
+    assert_eq!(b.read(), None);
+    running.write("{\"g\":\"a\"}\n");
+    serve(&mut a, 1, |_| 0);
+    running.wait_for_lines(2);
+    running.write("{\"g\":\"b\"}\n{\"g\":\"a\"}\n");
+    serve(&mut a, 1, |_| 0);
+    running.close_stdin();
+    a.expect_disconnect();
+    running
+        .wait()
+        .assert_code(1)
+        .assert_stderr("5 read, 3 delivered, 2 rejected");
+    assert!(broker.accepted().is_none(), "it is not tried at once");
+    for reject in json_lines(&fs::read_to_string(rejects).unwrap()) {
+        assert_eq!(reject["reason"], "refused");
+        assert_eq!(reject["record"], "{\"g\":\"b\"}");
+        let detail = reject["detail"].as_str().unwrap();
+        assert!(detail.contains("Not authorized (0x87)"), "{detail}");
+    }
+}
+
+#[test]
+fn a_device_too_many_is_rejected() {
+    let broker = Scripted::start();
+    let run = fleet(&broker, &["--max-clients", "1"]);
+    let serving = thread::spawn(move || {
+        let (mut a, _) = welcome(&broker);
+        serve(&mut a, 2, |_| 0);
+        a.expect_disconnect();
+        assert!(broker.accepted().is_none());
+    });
+    let input = "{\"g\":\"a\"}\n{\"g\":\"b\"}\n{\"g\":\"a\"}\n";
+    run.finish_with(input)
+        .assert_code(1)
+        .assert_stderr("line 2")
+        .assert_stderr("1 clients are the most that --max-clients allows");
+    serving.join().unwrap();
+}
+
+#[test]
+fn what_no_identifier_can_be_made_of_is_rejected() {
+    let broker = Scripted::start();
+    let run = fleet(&broker, &[]);
+    let serving = thread::spawn(move || {
+        let (mut a, _) = welcome(&broker);
+        serve(&mut a, 1, |_| 0);
+        a.expect_disconnect();
+    });
+    let input = "{\"g\":\"\\u0007\"}\n{\"g\":\"\"}\n{\"h\":1}\nx\n{\"g\":\"a\"}\n";
+    let long = format!("{{\"g\":\"{}\"}}\n", "x".repeat(65_528));
+    run.finish_with(format!("{input}{long}"))
+        .assert_code(1)
+        .assert_stderr("line 1: the field holds '\\u{7}', which a client identifier cannot")
+        .assert_stderr("line 2: a client identifier cannot be made of nothing")
+        .assert_stderr("line 3: has no field 'g'")
+        .assert_stderr("line 4: not JSON")
+        .assert_stderr("line 6: a client identifier has at most 65535 bytes")
+        .assert_stderr("6 read, 1 delivered, 5 rejected");
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_connection_that_breaks_is_replaced_and_others_take_no_notice() {
+    let broker = Scripted::start();
+    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    running.write("{\"g\":\"b\",\"n\":1}\n");
+    b.expect_publish();
+    drop(b);
+    running.wait_for_stderr("client mqtt-pub-b: ");
+    running.write("{\"g\":\"a\",\"n\":2}\n{\"g\":\"b\",\"n\":3}\n");
+    serve(&mut a, 1, |_| 0);
+    let (mut b, connect) = welcome(&broker);
+    assert_eq!(connect.client_id, "mqtt-pub-b");
+    let again = serve(&mut b, 2, |_| 0);
+    assert_eq!(
+        payloads(&again),
+        [&br#"{"g":"b","n":1}"#[..], br#"{"g":"b","n":3}"#]
+    );
+    running.close_stdin();
+    a.expect_disconnect();
+    b.expect_disconnect();
+    running
+        .wait()
+        .assert_code(0)
+        .assert_stderr("all clients are connected again");
+}
+
+#[test]
+fn a_new_device_waits_for_a_broker_that_is_away() {
+    let broker = Scripted::start();
+    let (mut running, a, b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    running.write("{\"g\":\"c\"}\n");
+    // It hangs up on the CONNECT: nothing that another attempt could not mend.
+    drop(broker.accept());
+    let (mut c, connect) = welcome(&broker);
+    assert_eq!(connect.client_id, "mqtt-pub-c");
+    serve(&mut c, 1, |_| 0);
+    running.wait_for_lines(3);
+    running.close_stdin();
+    for mut peer in [a, b, c] {
+        peer.expect_disconnect();
+    }
+    running.wait().assert_code(0);
+}
+
+#[test]
+fn a_device_that_was_taken_over_is_given_up_for_good_and_alone() {
+    let broker = Scripted::start();
+    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    b.send(&[0xe0, 1, 0x8e]);
+    assert_eq!(b.read(), None);
+    running.write("{\"g\":\"b\"}\n{\"g\":\"a\"}\n");
+    serve(&mut a, 1, |_| 0);
+    running.close_stdin();
+    a.expect_disconnect();
+    running
+        .wait()
+        .assert_code(1)
+        .assert_stderr("another client took over the session of client identifier mqtt-pub-b")
+        .assert_stderr("4 read, 3 delivered, 1 rejected");
+    assert!(broker.accepted().is_none());
+}
+
+#[test]
+fn a_device_at_a_standstill_is_hung_up_when_others_get_on() {
+    let broker = Scripted::start();
+    let run = fleet(
+        &broker,
+        &["--tee", "--client-timeout", "1s", "--keep-alive", "0s"],
+    );
+    let (mut running, mut a, mut b) = two_devices(run, &broker);
+    running.write("{\"g\":\"b\",\"n\":1}\n{\"g\":\"a\",\"n\":2}\n");
+    serve(&mut a, 1, |_| 0);
+    b.expect_publish();
+    // No answer to it. No DISCONNECT either: the will is published.
+    assert_eq!(b.read(), None);
+    // What waited behind it in the input is told of now.
+    running.wait_for_lines(3);
+    running.write("{\"g\":\"b\",\"n\":3}\n");
+    running.close_stdin();
+    a.expect_disconnect();
+    running
+        .wait()
+        .assert_code(1)
+        .assert_stderr("line 3: not acknowledged when the time was up")
+        .assert_stderr("none of its messages was acknowledged for 1s")
+        .assert_stderr("5 read, 3 delivered, 2 rejected");
+}
+
+#[test]
+fn idle_devices_are_kept_alive() {
+    let broker = Scripted::start();
+    let run = fleet(&broker, &["--tee", "--keep-alive", "1s"]);
+    let (mut running, mut a, mut b) = two_devices(run, &broker);
+    for peer in [&mut a, &mut b] {
+        peer.expect(0xc0);
+        peer.send(&[0xd0, 0]);
+    }
+    running.close_stdin();
+    a.expect_disconnect();
+    b.expect_disconnect();
+    running.wait().assert_code(0);
+}
+
+#[test]
+fn sigterm_ends_every_session_and_sigkill_none() {
+    let broker = Scripted::start();
+    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    running.signal(Signal::TERM);
+    a.expect_disconnect();
+    b.expect_disconnect();
+    running.wait().assert_code(143);
+
+    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    running.signal(Signal::KILL);
+    assert_eq!((a.read(), b.read()), (None, None));
+    assert_eq!(running.wait().signal, Some(9));
+}
