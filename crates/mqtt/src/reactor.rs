@@ -46,9 +46,12 @@ impl Reactor {
     ///
     /// The system gives no thread or no poll instance.
     pub fn start(capacity: Capacity) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new(capacity));
+        let crowd = Arc::clone(&mailbox);
         let runtime = Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(RESOLVERS)
+            .on_thread_park(move || thread::sleep(crowd.breath()))
             .build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -64,7 +67,7 @@ impl Reactor {
             })?;
         Ok(Self {
             handle,
-            mailbox: Arc::new(Mailbox::new(capacity)),
+            mailbox,
             attempts: Arc::new(Semaphore::new(ATTEMPTS)),
             bell,
             stop: Some(stop),
@@ -76,6 +79,7 @@ impl Reactor {
     #[must_use]
     pub fn open(&self, options: SessionOptions) -> Session {
         let shared = Arc::new(Shared::new(Arc::clone(&self.mailbox)));
+        self.mailbox.enter();
         let drive = session::drive(options, Arc::clone(&shared), Arc::clone(&self.attempts));
         let task = self.handle.spawn(drive);
         Session {
@@ -265,6 +269,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.shared.mailbox.leave();
         self.task.abort();
     }
 }

@@ -56,6 +56,7 @@ pub(crate) struct Mailbox {
     arrived: Condvar,
     messages: AtomicUsize,
     bytes: AtomicUsize,
+    sessions: AtomicUsize,
 }
 
 impl Mailbox {
@@ -69,7 +70,28 @@ impl Mailbox {
             arrived: Condvar::new(),
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn enter(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How long the reactor rests before it looks for input again: not at all, but where many sessions have
+    /// many messages under way. Each answer that is read as soon as it comes costs a system call and sends one
+    /// message, which costs another, here and in the broker; in a breath some gather for each session.
+    pub(crate) fn breath(&self) -> Duration {
+        let sessions = self.sessions.load(Ordering::Relaxed);
+        if sessions < CROWD || self.in_flight() < self.capacity.messages / 2 {
+            return Duration::ZERO;
+        }
+        let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
+        LONGEST_BREATH.min(Duration::from_micros(20).saturating_mul(sessions))
     }
 
     /// Counts a message in, if there is room. Only the application's threads add, so that two of
@@ -155,6 +177,10 @@ struct Post {
 /// For how many settled messages a wait goes on after the first, and for how long.
 const MANY: usize = 2_000;
 const MOMENT: Duration = Duration::from_millis(5);
+
+/// From so many sessions on the reactor takes breath, and for how long at most.
+const CROWD: usize = 100;
+const LONGEST_BREATH: Duration = Duration::from_millis(20);
 
 /// Where a session stands.
 #[derive(Clone, Debug)]
