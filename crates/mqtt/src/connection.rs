@@ -443,13 +443,20 @@ impl<'a> Connection<'a> {
         let mut wake = pin!(state.shared.wake.notified());
         poll_fn(|cx| {
             let mut progress = false;
-            if wire.poll_output(cx)? {
-                heartbeat.sent(Instant::now());
-                progress = true;
-            }
+            let output = wire.poll_output(cx);
             if *reading && wire.poll_input(cx)? {
                 heartbeat.received(Instant::now());
                 progress = true;
+            }
+            match output {
+                Ok(false) => {}
+                Ok(true) => {
+                    heartbeat.sent(Instant::now());
+                    progress = true;
+                }
+                // First what the broker said before it hung up: it may be why.
+                Err(_) if progress => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
             progress |= wake.as_mut().poll(cx).is_ready();
             if tick.as_mut().poll(cx).is_ready() {

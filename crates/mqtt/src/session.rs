@@ -140,10 +140,16 @@ impl State {
     }
 }
 
+/// Not every broker says that it gives a session to another client (Mosquitto 2.0 doesn't, it hangs up): so many
+/// connections in a row that end so soon make one think of it.
+const SUSPICIOUS: u32 = 3;
+const SHORT: Duration = Duration::from_secs(5);
+
 /// Drives a session from its first attempt to connect to its end. `attempts` bounds how many sessions
 /// are connecting at a time.
 pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts: Arc<Semaphore>) {
     let mut backoff = Backoff::new(options.seed);
+    let mut short_lived = 0;
     let mut state = State {
         outgoing: Outgoing::new(options.inflight),
         incoming: Incoming::default(),
@@ -160,7 +166,13 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts
             None => return state.finish(Ok(())),
             Some(Ok(accepted)) => {
                 let mut connection = Connection::new(&mut state, accepted);
+                let begun = Instant::now();
                 let end = connection.run().await;
+                short_lived = if begun.elapsed() < SHORT {
+                    short_lived + 1
+                } else {
+                    0
+                };
                 if connection.was_useful() {
                     backoff.reset();
                 }
@@ -168,7 +180,11 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts
                 match end {
                     End::Closed => return state.finish(Ok(())),
                     End::Fatal(error) => return state.finish(Err(error)),
-                    End::Lost(why) => why,
+                    End::Lost(why) if short_lived < SUSPICIOUS => why,
+                    End::Lost(why) => {
+                        let id = state.options.client_id.escape_debug();
+                        format!("{why}, as it did before: has another client the identifier {id}?")
+                    }
                 }
             }
             Some(Err(error)) if error.is_final() || !state.goes_on() => {
