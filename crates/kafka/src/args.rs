@@ -26,7 +26,7 @@ pub struct ConnectArgs {
     pub config: Option<PathBuf>,
 
     /// How long to wait for the first answer of a broker before giving up
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration, help_heading = "Connection")]
     pub connect_timeout: Duration,
 }
 

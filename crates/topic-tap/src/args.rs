@@ -8,7 +8,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use tapline_contract::args::RegistryArgs;
 use tapline_mqtt::Qos;
 use tapline_pipe::{
@@ -52,6 +52,8 @@ const TAPPING: [&str; 14] = [
 Examples:
   topic-tap mqtt://localhost/emergency_generator/+
       Every reading that arrives from now on, a line each.
+  topic-tap 'mqtt://localhost/$share/taps/emergency_generator/+'
+      A share of them: each reading goes to one of the taps that have subscribed like this.
   topic-tap kafka://localhost/emergency_generator --from -10 --until-end -J
       The last ten records of each partition as envelopes, then the end.
   topic-tap kafka://localhost/emergency_generator --from -2h --until -1h --csv generatorID,temperature
@@ -70,7 +72,8 @@ some; 2 it could not run, or lost what it tapped; 130, 143 stopped by SIGINT, SI
 )]
 pub struct Args {
     /// What to tap: mqtt://HOST[:1883]/FILTER (mqtts, ws, wss) or kafka://HOST[:9092][,HOST…]/TOPIC, where
-    /// ^PATTERN taps every topic that matches; several are tapped at once
+    /// ^PATTERN taps every topic that matches; several are tapped at once, those of one MQTT broker over one
+    /// connection (where filters overlap, the broker may send a message once or for each of them)
     #[arg(required = true, value_name = "ADDRESS")]
     pub addresses: Vec<String>,
 
@@ -107,9 +110,9 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Delivery")]
     pub drain_timeout: Duration,
 
-    /// Highest quality of service of the MQTT subscriptions: 0, 1 or 2
-    #[arg(long, value_name = "QOS", default_value_t = Qos::AtLeastOnce, help_heading = "MQTT")]
-    pub qos: Qos,
+    /// Options of the MQTT subscriptions.
+    #[command(flatten)]
+    pub subscription: SubscriptionArgs,
 
     /// Options of the schema registry.
     #[command(flatten)]
@@ -234,6 +237,17 @@ impl Args {
         .into_iter()
         .find_map(|(option, set)| set.then_some(option))
     }
+
+    /// An option that is set and has a meaning for MQTT only.
+    pub fn mqtt_option(&self) -> Option<&'static str> {
+        let retained = self.subscription.retained != Retained::Show;
+        [
+            ("--retained", retained),
+            ("--client-id", self.mqtt.client_id.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(option, set)| set.then_some(option))
+    }
 }
 
 /// Options of a member of a consumer group.
@@ -253,6 +267,39 @@ pub struct GroupArgs {
     /// Begin where the group left off, but commit nothing
     #[arg(long, requires = "group")]
     pub no_commit: bool,
+}
+
+/// Options of the MQTT subscriptions.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "MQTT")]
+pub struct SubscriptionArgs {
+    /// Highest quality of service of the MQTT subscriptions: 0, 1 or 2
+    #[arg(long, value_name = "QOS", default_value_t = Qos::AtLeastOnce)]
+    pub qos: Qos,
+
+    /// Messages that the broker had kept for later subscribers: show them, hide them, or only them, and nothing
+    /// that is published from now on
+    ///
+    /// The broker sends them whenever the tap subscribes: at each start, and when it lost the session in
+    /// between. A shared subscription ($share/GROUP/FILTER) gets none.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub retained: Retained,
+
+    /// Leave out what is published under the --client-id of this tap; needs MQTT 5
+    #[arg(long, requires = "client_id")]
+    pub no_local: bool,
+}
+
+/// What becomes of retained messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Retained {
+    /// They come first, then what is published
+    #[default]
+    Show,
+    /// Only what is published from now on
+    Hide,
+    /// Only they
+    Only,
 }
 
 /// What is listed in place of records.
@@ -298,6 +345,8 @@ mod tests {
             "--list --from end",
             "--list --group g",
             "--groups --count 1",
+            "--no-local",
+            "--retained never",
         ] {
             let line = ["topic-tap", "kafka://a/t"].into_iter();
             let parsed = Args::try_parse_from(line.chain(options.split(' ')));

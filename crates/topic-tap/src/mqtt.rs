@@ -1,4 +1,4 @@
-//! The MQTT side: a session with one subscription, and the messages that are safe.
+//! The MQTT side: a session with its subscriptions, and the messages that are safe.
 
 use std::{
     ops::ControlFlow,
@@ -8,12 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use tapline_mqtt::{
-    Address, Capacity, Delivery, Event, Reactor, Session, Subscription, Token, topic::check_filter,
+    Address, Capacity, Delivery, Event, Reactor, RetainHandling, Session, Subscription, Token,
+    Version, topic::check_filter,
 };
 use tapline_pipe::{console::Console, stop::Stop};
 
 use crate::{
-    args::Args,
+    args::{Args, Retained},
     line::Arrived,
     pending::Mark,
     source::{Found, TURN, Take},
@@ -22,51 +23,64 @@ use crate::{
 /// How often a wait for the broker looks whether it should end.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A filter on an MQTT broker.
+/// Filters on an MQTT broker, and the session that they share.
 pub struct Source {
     // The session goes before the reactor that drives it.
     session: Session,
     _reactor: Reactor,
-    address: String,
+    /// The address, or of several filters the broker's.
+    name: String,
+    /// Take only messages whose retain flag is this.
+    retained: Option<bool>,
     inbox: Vec<Delivery>,
-    /// The last message that is safe, and the last that the session knows of as such.
+    /// Places in the order of receipt: of the last message that was looked at, that was taken, that is safe, and that
+    /// the session knows of as such.
+    seen: u64,
+    taken: u64,
     safe: u64,
     passed_on: u64,
 }
 
 impl Source {
-    /// Connects and subscribes.
+    /// Connects and subscribes to the filters of `addresses`, which have one broker.
     ///
     /// # Errors
     ///
-    /// The address has no filter, an option is wrong, or the broker can't be reached or refuses.
-    pub fn open(address: &Address, args: &Args, console: &Console, stop: &Stop) -> Result<Self> {
-        let filter = address
-            .require_topic()
-            .with_context(|| address.to_string())?;
-        check_filter(filter).with_context(|| address.to_string())?;
-        if filter == "#" {
-            console.warn(format_args!(
-                "{address}: '#' alone taps every topic of the broker"
-            ));
-        }
+    /// An address has no filter, an option is wrong, or the broker can't be reached or refuses.
+    pub fn open(
+        addresses: &[Address],
+        args: &Args,
+        console: &Console,
+        stop: &Stop,
+    ) -> Result<Self> {
+        let broker = &addresses[0].broker;
+        let name = match addresses {
+            [address] => address.to_string(),
+            _ => broker.to_string(),
+        };
         let password = std::env::var("MQTT_PASSWORD").ok();
         let timeout = args.kafka.connect_timeout;
-        let mut options =
-            args.mqtt
-                .options(address.broker.clone(), "topic-tap", timeout, password)?;
-        let mut subscription = Subscription::new(filter, args.qos);
-        subscription.retain_as_published = true;
-        options.subscriptions.push(subscription);
-        options.on_event = on_event(console.clone(), address.to_string());
+        let mut options = args
+            .mqtt
+            .options(broker.clone(), "topic-tap", timeout, password)?;
+        for address in addresses {
+            let subscription =
+                subscription(address, args, console).with_context(|| address.to_string())?;
+            options.subscriptions.push(subscription);
+        }
+        let names = addresses.iter().map(Address::to_string).collect();
+        options.on_event = on_event(console.clone(), name.clone(), names);
         let reactor = Reactor::start(Capacity::default()).context("MQTT")?;
         let session = reactor.open(options);
-        wait_connected(&session, timeout, stop).with_context(|| address.to_string())?;
+        wait_connected(&session, timeout, stop).with_context(|| name.clone())?;
         Ok(Self {
             session,
             _reactor: reactor,
-            address: address.to_string(),
+            name,
+            retained: wanted_flag(args),
             inbox: Vec::with_capacity(TURN),
+            seen: 0,
+            taken: 0,
             safe: 0,
             passed_on: 0,
         })
@@ -76,21 +90,25 @@ impl Source {
     pub fn poll(&mut self, wait: Duration, take: &mut Take<'_>) -> Result<Found> {
         if self.inbox.is_empty() {
             let received = self.session.receive(wait, TURN, &mut self.inbox);
-            received.map_err(|error| anyhow!("{}: {error}", self.address))?;
+            received.map_err(|error| anyhow!("{}: {error}", self.name))?;
         }
         if self.inbox.is_empty() {
             return Ok(Found::Nothing);
         }
-        let mut taken = 0;
+        let mut looked_at = 0;
         for delivery in &self.inbox {
-            taken += 1;
-            if take(Arrived::Mqtt(delivery), Some(Mark::Mqtt(delivery.token.0)))
-                == ControlFlow::Break(())
+            looked_at += 1;
+            self.seen = delivery.token.0;
+            if self.retained.is_some_and(|flag| delivery.retain != flag) {
+                continue;
+            }
+            self.taken = self.seen;
+            if take(Arrived::Mqtt(delivery), Some(Mark::Mqtt(self.taken))) == ControlFlow::Break(())
             {
                 break;
             }
         }
-        self.inbox.drain(..taken);
+        self.inbox.drain(..looked_at);
         Ok(Found::Records)
     }
 
@@ -101,9 +119,15 @@ impl Source {
 
     /// Lets the session acknowledge what is safe.
     pub fn pass_on(&mut self) {
-        if self.safe > self.passed_on {
-            self.session.acknowledge(Token(self.safe));
-            self.passed_on = self.safe;
+        // What was passed over behind the last safe message is nobody's, so the broker may forget it, too.
+        let safe = if self.safe >= self.taken {
+            self.seen
+        } else {
+            self.safe
+        };
+        if safe > self.passed_on {
+            self.session.acknowledge(Token(safe));
+            self.passed_on = safe;
         }
     }
 
@@ -113,10 +137,50 @@ impl Source {
         if !self.session.close(wait) && self.session.failure().is_none() {
             bail!(
                 "{}: no orderly end: some acknowledgements may not have arrived",
-                self.address
+                self.name
             );
         }
         Ok(())
+    }
+}
+
+/// What is asked of the broker for an address.
+fn subscription(address: &Address, args: &Args, console: &Console) -> Result<Subscription> {
+    let filter = address.require_topic()?;
+    check_filter(filter)?;
+    let wanted = &args.subscription;
+    let shared = filter.starts_with("$share/");
+    if shared && wanted.no_local {
+        bail!("--no-local is not for a shared subscription [MQTT-3.8.3-4]");
+    }
+    if shared && wanted.retained == Retained::Only {
+        bail!("--retained only: a shared subscription gets no retained messages");
+    }
+    if wanted.no_local && args.mqtt.mqtt_version == Version::V311 {
+        bail!("--no-local needs MQTT 5, and --mqtt-version is 3.1.1");
+    }
+    if filter == "#" {
+        console.warn(format_args!(
+            "{address}: '#' alone taps every topic of the broker"
+        ));
+    }
+    let mut subscription = Subscription::new(filter, wanted.qos);
+    subscription.no_local = wanted.no_local;
+    // The flag as it was published is what a copy wants, unless it is to tell what the broker had kept.
+    subscription.retain_as_published = wanted.retained != Retained::Only;
+    if wanted.retained == Retained::Hide {
+        subscription.retain_handling = RetainHandling::Never;
+    }
+    Ok(subscription)
+}
+
+/// The retain flag of what is wanted, where the flag says what the broker had kept: in MQTT 3.1.1 it always does
+/// [MQTT-3.3.1-9], in MQTT 5 without Retain As Published. What is to be hidden MQTT 5 doesn't send at all.
+fn wanted_flag(args: &Args) -> Option<bool> {
+    match (args.subscription.retained, args.mqtt.mqtt_version) {
+        (Retained::Only, _) => Some(true),
+        (Retained::Hide, Version::V311) => Some(false),
+        (Retained::Hide | Retained::Show, _) => None,
     }
 }
 
@@ -134,10 +198,24 @@ fn wait_connected(session: &Session, timeout: Duration, stop: &Stop) -> Result<(
     }
 }
 
-fn on_event(console: Console, address: String) -> Arc<dyn Fn(Event) + Send + Sync> {
+fn on_event(
+    console: Console,
+    name: String,
+    addresses: Vec<String>,
+) -> Arc<dyn Fn(Event) + Send + Sync> {
     Arc::new(move |event| match event {
-        Event::Connected { again: false, .. } => {
-            console.verbose(format_args!("{address}: tapping"));
+        Event::Connected {
+            again: false,
+            session_present,
+        } => {
+            let kept = if session_present {
+                ", in a session that the broker had kept"
+            } else {
+                ""
+            };
+            for address in &addresses {
+                console.verbose(format_args!("{address}: tapping{kept}"));
+            }
         }
         Event::Connected {
             again: true,
@@ -148,7 +226,7 @@ fn on_event(console: Console, address: String) -> Arc<dyn Fn(Event) + Send + Syn
             } else {
                 "a new session"
             };
-            console.info(format_args!("{address}: connected again, {session}"));
+            console.info(format_args!("{name}: connected again, {session}"));
         }
         Event::Downgraded {
             filter,
@@ -156,17 +234,17 @@ fn on_event(console: Console, address: String) -> Arc<dyn Fn(Event) + Send + Syn
             granted,
         } => {
             console.warn(format_args!(
-                "{address}: {filter}: the broker grants QoS {granted}, not {asked}"
+                "{name}: {filter}: the broker grants QoS {granted}, not {asked}"
             ));
         }
         Event::Lost { why, retry_in } => {
             console.warn(format_args!(
-                "{address}: connection lost: {why}; trying again in {retry_in:.1?}"
+                "{name}: connection lost: {why}; trying again in {retry_in:.1?}"
             ));
         }
         Event::ExpiresSooner { asked, granted } => {
             console.warn(format_args!(
-                "{address}: the broker keeps the session for {granted:?}, not for the {asked:?} of --session-expiry"
+                "{name}: the broker keeps the session for {granted:?}, not for the {asked:?} of --session-expiry"
             ));
         }
         // Told where it ends the run; and nothing is published here.

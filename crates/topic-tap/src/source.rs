@@ -14,7 +14,7 @@ pub const TURN: usize = 512;
 pub enum Source {
     /// Topics on Kafka.
     Kafka(Box<kafka::Source>),
-    /// A filter on an MQTT broker.
+    /// Filters on an MQTT broker.
     Mqtt(mqtt::Source),
 }
 
@@ -41,18 +41,26 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
     // All addresses are looked at before the first connection is made.
     enum Address {
         Kafka(tapline_kafka::Address),
-        Mqtt(tapline_mqtt::Address),
+        /// Filters of one broker: they share a session, as they share the client identifier.
+        Mqtt(Vec<tapline_mqtt::Address>),
     }
     let mut addresses = Vec::new();
     for text in &args.addresses {
-        addresses.push(if is_kafka(text) {
-            Address::Kafka(text.parse()?)
-        } else {
-            Address::Mqtt(
-                text.parse()
-                    .context("neither kafka:// nor an MQTT address")?,
-            )
+        if is_kafka(text) {
+            addresses.push(Address::Kafka(text.parse()?));
+            continue;
+        }
+        let address: tapline_mqtt::Address = text
+            .parse()
+            .context("neither kafka:// nor an MQTT address")?;
+        let known = addresses.iter_mut().find_map(|other| match other {
+            Address::Mqtt(filters) if filters[0].broker == address.broker => Some(filters),
+            _ => None,
         });
+        match known {
+            Some(filters) => filters.push(address),
+            None => addresses.push(Address::Mqtt(vec![address])),
+        }
     }
     let is_mqtt = |address: &Address| matches!(address, Address::Mqtt(_));
     if let Some(option) = args.range.end_option()
@@ -65,6 +73,11 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
     {
         bail!("{option} is for Kafka, and no address is Kafka's");
     }
+    if let Some(option) = args.mqtt_option()
+        && !addresses.iter().any(is_mqtt)
+    {
+        bail!("{option} is for MQTT, and no address is MQTT's");
+    }
     let range = kafka::Range::of(&args.range)?;
     let mut sources = Vec::new();
     for address in &addresses {
@@ -72,8 +85,8 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
             Address::Kafka(address) => Source::Kafka(Box::new(kafka::Source::open(
                 address, args, range, console,
             )?)),
-            Address::Mqtt(address) => {
-                Source::Mqtt(mqtt::Source::open(address, args, console, stop)?)
+            Address::Mqtt(filters) => {
+                Source::Mqtt(mqtt::Source::open(filters, args, console, stop)?)
             }
         });
     }

@@ -63,6 +63,24 @@ fn what_makes_no_sense_is_a_usage_error() {
         (&["mqtt://localhost/t", "--qos", "3"], "--qos"),
         (&["kafka://localhost/t", "--from", "yesterday"], "yesterday"),
         (&["mqtt://localhost/t", "--acks-from", "x"], "--envelope"),
+        (&["kafka://localhost/t", "--retained", "hide"], "for MQTT"),
+        (
+            &["mqtt://localhost/$share/g/t", "--retained", "only"],
+            "gets no retained messages",
+        ),
+        (
+            &["mqtt://localhost/$share/g/t", "--no-local", "--client-id=a"],
+            "[MQTT-3.8.3-4]",
+        ),
+        (
+            &[
+                "mqtt://localhost/t",
+                "--no-local",
+                "--client-id=a",
+                "--mqtt-version=3.1.1",
+            ],
+            "needs MQTT 5",
+        ),
         (
             &["kafka://localhost/t", "-X", "no.such.property=1"],
             "no.such.property",
