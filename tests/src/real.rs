@@ -1,9 +1,9 @@
 //! What the tests on the real brokers share: topics of their own, and what went in and came out.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
-use tapline_testkit::{Finished, RealBrokers, Run, unique};
+use tapline_testkit::{Finished, RealBrokers, Run, real::workspace, unique};
 
 /// How long a step on the real brokers may take: far longer than it ever should.
 pub const PATIENCE: Duration = Duration::from_mins(5);
@@ -111,6 +111,27 @@ pub fn content(envelope: &Value) -> Value {
         members.remove(place);
     }
     kept
+}
+
+/// One of the Python programs in `tests/peers`, with what it needs.
+///
+/// # Panics
+///
+/// When that can't be installed.
+#[must_use]
+#[track_caller]
+pub fn python(program: &str) -> Run {
+    static PEERS: OnceLock<()> = OnceLock::new();
+    PEERS.get_or_init(|| {
+        let peers = Run::new(workspace().join("scripts/peers"))
+            .limit(PATIENCE)
+            .finish();
+        peers.assert_code(0);
+    });
+    Run::new(workspace().join("target/python/bin/python"))
+        .arg(workspace().join("tests/peers").join(program))
+        .current_dir(workspace())
+        .limit(PATIENCE)
 }
 
 /// Lines as a text, each with its end.

@@ -5,6 +5,7 @@
 
 pub mod brokers;
 pub mod finished;
+pub mod mosquitto;
 pub mod peer;
 pub mod proxy;
 pub mod real;
@@ -20,6 +21,7 @@ use std::{
 
 pub use brokers::DevBrokers;
 pub use finished::{Finished, json_lines};
+pub use mosquitto::Mosquitto;
 pub use peer::Peer;
 pub use proxy::Proxy;
 pub use real::{BrokersAlone, RealBrokers, unique};

@@ -1,11 +1,11 @@
-//! A TCP proxy that is a bad network on command: it delays, cuts, holds and refuses.
+//! A TCP proxy that is a bad network on command: it delays, cuts, holds, refuses and drops.
 
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -25,12 +25,14 @@ pub struct Proxy {
     link: Arc<Link>,
 }
 
-/// The state of the link, and how many connections have been made to wait for each command.
+/// The state of the link, and how many connections are open and were dropped.
 #[derive(Debug)]
 struct Link {
     target: SocketAddr,
-    state: Mutex<State>,
+    /// Whoever passes something on is a reader, so that a command has taken effect when it returns.
+    state: RwLock<State>,
     open: AtomicUsize,
+    dropped: AtomicUsize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,20 +43,32 @@ struct State {
     held: bool,
     /// Of the connections that come, every n-th is refused.
     refused: Option<usize>,
+    /// Of the connections that come, half are dropped: this says which, and when.
+    dropped: Option<u64>,
+}
+
+/// A connection: its two ends, and what is to become of it.
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    age: usize,
+    /// Bytes that it still carries, in both directions.
+    left: AtomicU64,
 }
 
 impl Proxy {
     /// Passes connections on to `target`.
     #[must_use]
     pub fn to(target: SocketAddr) -> Self {
-        let state = Mutex::default();
+        let state = RwLock::default();
         let link = Arc::new(Link {
             target,
             state,
             open: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
         });
         let shared = Arc::clone(&link);
-        let peer = Peer::attending(move |client, number| shared.attend(&client, number));
+        let peer = Peer::attending(move |client, number| shared.attend(client, number));
         Self { peer, link }
     }
 
@@ -76,13 +90,19 @@ impl Proxy {
         self.link.open.load(Ordering::SeqCst)
     }
 
+    /// How many connections have been dropped: see [`Proxy::drop_half`].
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.link.dropped.load(Ordering::SeqCst)
+    }
+
     /// Breaks every open connection, with a reset on both sides.
     pub fn cut(&self) {
         self.link.change(|state| state.age += 1);
     }
 
     /// Carries nothing from now on and keeps every connection open, also new ones, as a half-open
-    /// peer does; or carries on, with what has been held back.
+    /// peer does; or carries on, with what has been held back. Once this returns, nothing is on its way.
     pub fn hold(&self, held: bool) {
         self.link.change(|state| state.held = held);
     }
@@ -97,6 +117,12 @@ impl Proxy {
     pub fn refuse(&self, every: Option<usize>) {
         self.link.change(|state| state.refused = every);
     }
+
+    /// Drops half of the connections that come from now on, each with a reset after at most a few thousand bytes; which
+    /// ones and when is the seed's. None with `None`.
+    pub fn drop_half(&self, seed: Option<u64>) {
+        self.link.change(|state| state.dropped = seed);
+    }
 }
 
 impl Drop for Proxy {
@@ -108,24 +134,31 @@ impl Drop for Proxy {
 
 impl Link {
     fn state(&self) -> State {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn attend(&self, client: &TcpStream, number: usize) {
-        let State { age, refused, .. } = self.state();
+    fn attend(&self, client: TcpStream, number: usize) {
+        let State {
+            age,
+            refused,
+            dropped,
+            ..
+        } = self.state();
         self.open.fetch_add(1, Ordering::SeqCst);
-        if refused.is_some_and(|every| number.is_multiple_of(every)) {
-            reset(client);
-        } else if self.wait_while_held(age) {
-            if let Ok(server) = TcpStream::connect(self.target) {
-                self.join(client, &server, age);
-            }
-        } else {
-            reset(client);
+        if refused.is_some_and(|every| number.is_multiple_of(every)) || !self.wait_while_held(age) {
+            reset(&client);
+        } else if let Ok(server) = TcpStream::connect(self.target) {
+            let left = dropped.map_or(u64::MAX, |seed| lifetime(seed, number));
+            self.join(&Connection {
+                client,
+                server,
+                age,
+                left: AtomicU64::new(left),
+            });
         }
         self.open.fetch_sub(1, Ordering::SeqCst);
     }
@@ -144,26 +177,31 @@ impl Link {
         }
     }
 
-    fn join(&self, client: &TcpStream, server: &TcpStream, age: usize) {
+    fn join(&self, connection: &Connection) {
+        let Connection { client, server, .. } = connection;
         for stream in [client, server] {
             // Without these it would only be slower.
             let _ = stream.set_nodelay(true);
             let _ = stream.set_read_timeout(Some(REACTION));
+            let _ = stream.set_write_timeout(Some(REACTION));
         }
         thread::scope(|scope| {
-            scope.spawn(|| self.carry(client, server, age));
-            self.carry(server, client, age);
+            scope.spawn(|| self.carry(connection, client, server));
+            self.carry(connection, server, client);
         });
-        if self.state().age != age {
+        let dropped = connection.left.load(Ordering::SeqCst) == 0;
+        self.dropped
+            .fetch_add(usize::from(dropped), Ordering::SeqCst);
+        if dropped || self.state().age != connection.age {
             reset(client);
             reset(server);
         }
     }
 
     /// Carries one direction until it ends or is cut. An end is passed on; a break ends both.
-    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, age: usize) {
+    fn carry(&self, connection: &Connection, mut from: &TcpStream, to: &TcpStream) {
         let mut piece = vec![0; 64 * 1024];
-        while self.wait_while_held(age) {
+        while self.wait_while_held(connection.age) {
             match from.read(&mut piece) {
                 Ok(0) => {
                     let _ = to.shutdown(Shutdown::Write);
@@ -171,18 +209,67 @@ impl Link {
                 }
                 Ok(size) => {
                     thread::sleep(self.state().delay);
-                    if !self.wait_while_held(age) || to.write_all(&piece[..size]).is_err() {
+                    if !self.pass_on(connection, &piece[..size], to) {
                         break;
                     }
                 }
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error) if is_timeout(&error) => {}
                 Err(_) => break,
             }
         }
         let _ = from.shutdown(Shutdown::Read);
         let _ = to.shutdown(Shutdown::Both);
     }
+
+    /// Writes all of a piece; false if the connection is over before that.
+    fn pass_on(&self, connection: &Connection, mut piece: &[u8], mut to: &TcpStream) -> bool {
+        while !piece.is_empty() {
+            if !self.wait_while_held(connection.age) {
+                return false;
+            }
+            // Kept while it writes, which is not long: see `hold`.
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if state.held || state.age != connection.age {
+                continue;
+            }
+            let left = connection.left.load(Ordering::SeqCst);
+            let size = usize::try_from(left).map_or(piece.len(), |left| piece.len().min(left));
+            match to.write(&piece[..size]) {
+                Ok(0) => return false,
+                Ok(written) => {
+                    piece = &piece[written..];
+                    connection.spend(written as u64);
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Connection {
+    fn spend(&self, bytes: u64) {
+        let spend = |left: u64| (left != u64::MAX).then(|| left.saturating_sub(bytes));
+        // One that isn't to be dropped spends nothing.
+        let _ = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend);
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// How many bytes a connection carries: half of them as many as they like, the others up to 4096.
+fn lifetime(seed: u64, number: usize) -> u64 {
+    // SplitMix64, whose every output tells nothing of the next.
+    let mut dice = seed.wrapping_add((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    dice = (dice ^ (dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    dice = (dice ^ (dice >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    dice ^= dice >> 31;
+    if dice & 1 == 0 { u64::MAX } else { dice >> 52 }
 }
 
 /// Makes the stream's close a reset.
@@ -266,5 +353,27 @@ mod tests {
             .filter(|_| round_trip(&mut connect(&proxy)).is_ok())
             .count();
         assert_eq!(passed, 5);
+    }
+
+    #[test]
+    fn half_of_the_connections_can_be_dropped_the_same_ones_for_a_seed() {
+        let lifetimes = |seed| (0..1000).map(move |number| lifetime(seed, number));
+        let lasting = lifetimes(7).filter(|left| *left == u64::MAX).count();
+        assert!((400..600).contains(&lasting), "{lasting} of 1000");
+        assert!(lifetimes(7).all(|left| left == u64::MAX || left < 4096));
+        assert!(lifetimes(7).ne(lifetimes(8)));
+
+        let echo = echo();
+        let proxy = Proxy::to(echo.address());
+        proxy.drop_half(Some(7));
+        for left in lifetimes(7).take(20) {
+            let mut stream = connect(&proxy);
+            let mut round_trips = 0;
+            while round_trips < 1024 && round_trip(&mut stream).is_ok() {
+                round_trips += 1;
+            }
+            // Four bytes each way; the last one may be on its way yet.
+            assert_eq!(round_trips, (left / 8).min(1024), "{left} bytes");
+        }
     }
 }

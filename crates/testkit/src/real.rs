@@ -1,5 +1,6 @@
 //! The real brokers of `scripts/brokers`: three Apache Kafka brokers and a schema registry, shared by the tests of a
-//! process, and had alone by those that kill some of them.
+//! process, and had alone by those that kill some of them; and Mosquitto's listeners, which nobody kills (see
+//! [`crate::Mosquitto`] for that).
 
 use std::{
     collections::BTreeMap,
@@ -25,8 +26,9 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Those who share the brokers are readers; who kills some is the writer.
 static BROKERS: RwLock<()> = RwLock::new(());
 
-/// What `scripts/brokers env` said.
+/// What `scripts/brokers env` said when Kafka and the registry ran, and when Mosquitto did.
 static VARIABLES: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+static MOSQUITTO: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 /// The real brokers, running, for as long as this is kept.
 ///
@@ -61,7 +63,7 @@ impl RealBrokers {
         // A test that failed has left nothing behind that this lock protects.
         let guard = BROKERS.read().unwrap_or_else(PoisonError::into_inner);
         Self {
-            variables: VARIABLES.get_or_init(start),
+            variables: VARIABLES.get_or_init(|| start(&["kafka", "registry"])),
             _access: Access::Shared { _guard: guard },
         }
     }
@@ -167,7 +169,7 @@ impl BrokersAlone {
     pub fn take() -> Self {
         let guard = BROKERS.write().unwrap_or_else(PoisonError::into_inner);
         Self(RealBrokers {
-            variables: VARIABLES.get_or_init(start),
+            variables: VARIABLES.get_or_init(|| start(&["kafka", "registry"])),
             _access: Access::Alone { _guard: guard },
         })
     }
@@ -242,6 +244,21 @@ impl Drop for BrokersAlone {
     }
 }
 
+/// The value of a variable of `scripts/brokers env` that Mosquitto is reached with, such as `MQTT_TLS_URL`.
+///
+/// It is started by the first test that wants it, and shared by all: each has topics of its own.
+///
+/// # Panics
+///
+/// When it can't be started, or there is no such variable.
+#[must_use]
+#[track_caller]
+pub fn mosquitto(variable: &str) -> &'static str {
+    let variables = MOSQUITTO.get_or_init(|| start(&["mosquitto"]));
+    let value = variables.get(variable);
+    value.unwrap_or_else(|| panic!("scripts/brokers env doesn't tell {variable}"))
+}
+
 /// A name that no other topic, group or file has, of this run or an earlier one on the same brokers.
 #[must_use]
 pub fn unique(name: &str) -> String {
@@ -276,8 +293,8 @@ fn command(arguments: &[&str]) -> Finished {
 }
 
 #[track_caller]
-fn start() -> BTreeMap<String, String> {
-    command(&["up", "kafka", "registry"]).assert_code(0);
+fn start(parts: &[&str]) -> BTreeMap<String, String> {
+    command(&[&["up"], parts].concat()).assert_code(0);
     let said = command(&["env"]);
     said.assert_code(0);
     let assignment = |line: &str| {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use e2e::real::{PATIENCE, new_topic, numbered, producer};
+use e2e::real::{PATIENCE, new_topic, numbered, producer, python};
 use serde_json::Value;
 use tapline_testkit::{RealBrokers, Run, Running, Signal, unique, wait_until};
 
@@ -28,7 +28,7 @@ fn places(tap: &Running) -> Vec<Place> {
 
 /// The group's committed offsets: a partition's next one.
 fn committed(brokers: &RealBrokers, group: &str, topic: &str) -> BTreeMap<u64, u64> {
-    let ran = crate::kafka_interop::python("committed.py")
+    let ran = python("committed.py")
         .args([brokers.servers(), group, topic, "6"])
         .finish();
     ran.assert_code(0);

@@ -1,9 +1,7 @@
 //! What these tools write others read, and the other way round: Confluent's client for Python, Kafka's console tools,
 //! kcat.
 
-use std::sync::OnceLock;
-
-use e2e::real::{PATIENCE, envelopes, new_topic, produce, read_by_kcat, text};
+use e2e::real::{envelopes, new_topic, produce, python, read_by_kcat, text};
 use e2e::{counts, readings};
 use serde_json::{Value, json};
 use tapline_testkit::real::workspace;
@@ -15,21 +13,6 @@ use crate::registry::{answering, response};
 const RECORD_SEPARATOR: u8 = 0x1e;
 
 const SCHEMA: &str = "schemas/generator.schema.json";
-
-/// One of the Python programs beside these tests, with what it needs.
-pub(crate) fn python(program: &str) -> Run {
-    static PEERS: OnceLock<()> = OnceLock::new();
-    PEERS.get_or_init(|| {
-        let peers = Run::new(workspace().join("scripts/peers"))
-            .limit(PATIENCE)
-            .finish();
-        peers.assert_code(0);
-    });
-    Run::new(workspace().join("target/python/bin/python"))
-        .arg(workspace().join("tests/peers").join(program))
-        .current_dir(workspace())
-        .limit(PATIENCE)
-}
 
 /// Readings, and beside each the key that `-k generatorID` gives it.
 fn keyed_readings(count: u32) -> (Vec<u8>, Vec<(String, String)>) {

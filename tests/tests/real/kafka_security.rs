@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use e2e::counts;
-use e2e::real::{envelopes, new_topic, producer, tapped};
+use e2e::real::{envelopes, new_topic, producer, python, tapped};
 use tapline_testkit::{Finished, RealBrokers, Run, TempDir, temp_dir, unique};
 
 /// A file for `--config`, and the folder that holds it.
@@ -215,7 +215,7 @@ fn what_a_transaction_aborted_is_not_shown() {
     let brokers = RealBrokers::shared();
     let topic = new_topic(&brokers, "transactions", 1);
     let address = brokers.kafka_topic(&topic);
-    let ran = crate::kafka_interop::python("transactions.py")
+    let ran = python("transactions.py")
         .args([brokers.servers(), &topic])
         .finish();
     ran.assert_code(0);

@@ -1,0 +1,105 @@
+//! What Mosquitto refuses, and ten thousand topics that it doesn't.
+
+use std::fs;
+
+use e2e::counts;
+use e2e::mqtt::{end, publish, publisher, tap, tapping};
+use e2e::real::text;
+use tapline_testkit::{Mosquitto, json_lines, real::mosquitto, temp_dir, unique};
+
+#[test]
+fn a_message_that_the_account_may_not_publish_is_rejected_and_its_neighbours_are_not() {
+    let folder = temp_dir();
+    let rejects = folder.path().join("rejects");
+    let topic = unique("refused");
+    let address = format!("{}/{{area}}/{topic}", mosquitto("MQTT_PASSWORD_URL"));
+    let password = mosquitto("TEST_PASSWORD");
+    for qos in ["1", "2"] {
+        let ran = publisher(
+            &address,
+            &["--username", mosquitto("TEST_LIMITED_USERNAME")],
+        )
+        .args(["--qos", qos, "--rejects"])
+        .arg(&rejects)
+        .env("MQTT_PASSWORD", password)
+        .finish_with("{\"area\":\"a\"}\n{\"area\":\"forbidden\"}\n{\"area\":\"b\"}\n");
+        ran.assert_code(1);
+        assert_eq!((counts(&ran).delivered, counts(&ran).rejected), (2, 1));
+        let rejected = json_lines(&fs::read_to_string(&rejects).expect("its file"));
+        assert_eq!(rejected.len(), 1);
+        assert_eq!(
+            (&rejected[0]["line"], &rejected[0]["reason"]),
+            (&2.into(), &"refused".into())
+        );
+        let detail = rejected[0]["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("Not authorized (0x87)"), "{detail}");
+    }
+}
+
+#[test]
+fn a_subscription_that_the_broker_refuses_ends_the_tap_with_the_reason() {
+    let folder = temp_dir();
+    let access = folder.path().join("access.json");
+    let all = "{\"publishClientSend\":true,\"publishClientReceive\":true,\"subscribe\":false,\"unsubscribe\":true}";
+    let access_rules =
+        format!("{{\"defaultACLAccess\":{all},\"clients\":[],\"groups\":[],\"roles\":[]}}");
+    fs::write(&access, access_rules).expect("our own folder");
+    let plugin = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib",
+    ]
+    .map(|folder| format!("{folder}/mosquitto_dynamic_security.so"))
+    .into_iter()
+    .find(|file| fs::exists(file).is_ok_and(|exists| exists))
+    .expect("Debian's mosquitto has it");
+    let broker = Mosquitto::start_with(&[
+        &format!("plugin {plugin}"),
+        &format!("plugin_opt_config_file {}", access.display()),
+    ]);
+    for (version, reason) in [("5", "Not authorized (0x87)"), ("3.1.1", "0x80")] {
+        let ran = tap(&broker.topic("a/+"), &["--mqtt-version", version]).finish();
+        ran.assert_code(2)
+            .assert_stderr("refused the subscription to a/+")
+            .assert_stderr(reason);
+    }
+}
+
+#[test]
+fn a_message_larger_than_the_broker_takes_is_rejected_and_its_neighbours_are_not() {
+    let broker = Mosquitto::start_with(&["max_packet_size 500"]);
+    let mut tap = tapping(&broker.topic("size"), &[]);
+    let large = "x".repeat(500);
+    let ran = publisher(&broker.topic("size"), &[]).finish_with(format!("1\n{large}\n2\n"));
+    ran.assert_code(1)
+        .assert_stderr("larger than the 500 that the broker takes");
+    assert_eq!((counts(&ran).delivered, counts(&ran).rejected), (2, 1));
+    tap.wait_for_lines(2);
+    assert_eq!(end(tap).lines(), ["1", "2"]);
+}
+
+#[test]
+fn ten_thousand_topics_each_keep_their_message() {
+    let broker = Mosquitto::start_with(&[]);
+    let lines = text((0..10_000).map(|number| format!("{{\"d\":{number}}}")));
+    publish(
+        &broker.topic("many/{d}"),
+        &["--retain", "--qos", "2"],
+        lines.clone(),
+    );
+    let mut tap = tapping(&broker.topic("many/+"), &["--retained", "only", "-J"]);
+    tap.wait_for_lines(10_000);
+    let mut got: Vec<(String, String)> = end(tap)
+        .json_lines()
+        .iter()
+        .map(|one| (one["topic"].to_string(), one["value"].to_string()))
+        .collect();
+    let mut wanted: Vec<(String, String)> = lines
+        .lines()
+        .enumerate()
+        .map(|(number, line)| (format!("\"many/{number}\""), line.to_owned()))
+        .collect();
+    got.sort();
+    wanted.sort();
+    assert_eq!(got, wanted);
+}
