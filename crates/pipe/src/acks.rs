@@ -32,6 +32,29 @@ impl AckWriter {
             .open(path)
             .map(Self::new)
     }
+
+    /// Opens a FIFO that its reader opened first: if nobody reads from it, the reader is gone, and nobody will.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the path, or that nobody reads from it.
+    pub fn join(path: &Path) -> io::Result<Self> {
+        use rustix::fs::{OFlags, fcntl_setfl};
+        use std::os::unix::fs::OpenOptionsExt;
+        let opened = OpenOptions::new()
+            .append(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path);
+        let file = opened.map_err(|error| match error.raw_os_error() {
+            Some(number) if number == rustix::io::Errno::NXIO.raw_os_error() => {
+                io::Error::new(io::ErrorKind::BrokenPipe, "whoever read the acks is gone")
+            }
+            _ => error,
+        })?;
+        // From here on a full FIFO is waited for.
+        fcntl_setfl(&file, OFlags::APPEND)?;
+        Ok(Self::new(file))
+    }
 }
 
 impl<W: Write> AckWriter<W> {
@@ -216,6 +239,20 @@ mod tests {
         let mut writer = AckWriter::open(&path).unwrap();
         writer.settled(5).unwrap();
         assert_eq!(acks.highest().unwrap(), 5);
+    }
+
+    #[test]
+    fn a_writer_that_joins_does_not_wait_for_a_reader_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("acks");
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, 0o600.into(), 0).unwrap();
+        let mut reader = AckReader::open(&path).unwrap();
+        AckWriter::join(&path).unwrap().settled(7).unwrap();
+        assert_eq!(reader.highest().unwrap(), 7);
+        drop(reader);
+        let error = AckWriter::join(&path).unwrap_err().to_string();
+        assert_eq!(error, "whoever read the acks is gone");
     }
 
     proptest! {

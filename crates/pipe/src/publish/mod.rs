@@ -174,7 +174,14 @@ impl<W: Write> Plan<W> {
     ) -> Result<Self, String> {
         let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
         let acks = args.acks_path(variable)?;
-        let acks = acks.map(|path| AckWriter::open(&path).map_err(|error| named(&path, error)));
+        let acks = acks.map(|path| {
+            // topic-tap --exec opens its end before it starts the command.
+            let opened = match args.acks_to {
+                Some(_) => AckWriter::open(&path),
+                None => AckWriter::join(&path),
+            };
+            opened.map_err(|error| named(&path, error))
+        });
         let checkpoint = args.checkpoint.as_deref();
         let checkpoint =
             checkpoint.map(|path| Checkpoint::open(path).map_err(|error| named(path, error)));
