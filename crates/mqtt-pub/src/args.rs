@@ -71,9 +71,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", help_heading = "Records")]
     pub(crate) schema: Option<PathBuf>,
 
-    /// Messages of QoS 1 and 2 that may be unacknowledged at a time; the broker may ask for fewer
-    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Delivery")]
-    pub(crate) inflight: u16,
+    /// Messages of QoS 1 and 2 that may be unacknowledged at a time; the broker may ask for fewer [default: 4000;
+    /// with --qos 2: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Delivery")]
+    pub(crate) inflight: Option<u16>,
 
     /// How long the first connection may take, until the broker has answered
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "MQTT")]
@@ -104,7 +105,7 @@ pub(crate) struct Args {
     /// rejected
     ///
     /// Records are settled in the order of the input, and those behind a record that is not acknowledged
-    /// wait for it in memory, up to 131,072 of them or 32 MiB. Then nothing more is read, so that one device
+    /// wait for it in memory, up to 65,536 of them or 32 MiB. Then nothing more is read, so that one device
     /// that is stuck holds up all, but not for longer than this. While all are stuck nobody is given up. It
     /// is at least twice --keep-alive.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2m", requires = "client_per", help_heading = "Fleet")]

@@ -127,6 +127,9 @@ impl Asks {
 impl publish::Publisher for Publisher {
     type Receipt = Receipt;
 
+    // A thousand clients are to fit into 64 MB with it.
+    const MOST_KEPT: usize = 1 << 16;
+
     fn send(&mut self, ticket: Ticket, record: &Outgoing<'_>) -> Result<(), SendError> {
         let message = match self.waiting.take() {
             Some((of, message)) if of == ticket => message,

@@ -28,6 +28,11 @@ use crate::teller::Teller;
 /// How often the wait for the first connection looks for a signal.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Of the packets of a handshake, four for each message, brokers look for one among all that are under way: with 4000 of
+/// them Mosquitto took 15,000 messages a second, with 100 it took 22,000, with 20 35,000. Fewer wait longer where the
+/// broker is far away.
+const INFLIGHT_AT_QOS_2: u16 = 100;
+
 /// How long the broker may take for an orderly end of all sessions.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -150,7 +155,11 @@ fn clients(args: &Args, address: &Address, console: &Console) -> anyhow::Result<
     let mut options = args
         .connect
         .options(broker, "mqtt-pub", args.connect_timeout, password)?;
-    options.inflight = args.inflight;
+    if let Some(inflight) = args.inflight {
+        options.inflight = inflight;
+    } else if args.qos == Some(Qos::ExactlyOnce) {
+        options.inflight = INFLIGHT_AT_QOS_2;
+    }
     let reactor = Reactor::start(Capacity::default()).context("a thread for the connections")?;
     let teller = Teller::new(console.clone(), address.broker.to_string());
     let bounds = bounds(args);

@@ -84,6 +84,10 @@ pub trait Publisher {
     /// What is known of a delivered record, such as its partition and offset: an object, for the report.
     type Receipt: Serialize;
 
+    /// So many records are kept at most until they are settled and all before them, too. More than may be under way, so
+    /// that one that takes its time doesn't hold up the others at once. A power of two: memory doubles there.
+    const MOST_KEPT: usize = 1 << 17;
+
     /// Takes a record over, without waiting for anything.
     ///
     /// # Errors

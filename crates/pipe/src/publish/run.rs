@@ -28,9 +28,7 @@ use crate::{
     units::grouped,
 };
 
-/// Entries and bytes that are kept at most until they are settled and taken off.
-/// The ledger's memory doubles at powers of two.
-const MOST_ENTRIES: usize = 1 << 17;
+/// Bytes that are kept at most until their records are settled and taken off.
 const MOST_BYTES: usize = 32 << 20;
 
 /// So many records are handed over before the client is given a chance to settle some.
@@ -180,7 +178,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     /// Offers a line to the client. If there is no room for it yet, says how long to wait.
     fn offer(&mut self, line: &Line) -> Result<Option<Duration>, Fatal> {
-        if self.ledger.len() >= MOST_ENTRIES || self.held >= MOST_BYTES {
+        if self.ledger.len() >= P::MOST_KEPT || self.held >= MOST_BYTES {
             return Ok(Some(NAP));
         }
         let record = match line {
