@@ -85,7 +85,8 @@ arrived() { median <"$work/$1.arrived"; }
 # fill NAME: queues all records for the session that the script NAME will take up; its name ends with the QoS.
 fill() {
     local qos=${1##*-}
-    mosquitto_sub "${client[@]}" -i bench -c -q "$qos" -t bench -E
+    # What the subscriber before did not acknowledge comes here.
+    mosquitto_sub "${client[@]}" -i bench -c -q "$qos" -t bench -E >"$work/rest"
     mqtt-pub "$url/bench" --qos 1 -q <"$work/readings"
 }
 
