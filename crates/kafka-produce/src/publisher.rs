@@ -51,9 +51,16 @@ impl Publisher {
                 if why.kind == FailureKind::Topic && !self.proved {
                     hopeless.get_or_insert_with(|| why.reason.clone());
                 }
-                if let Some(transactions) = &mut self.transactions {
-                    transactions.spoil(&self.producer, &why.reason);
+                let Some(transactions) = &mut self.transactions else {
+                    return reject(&why);
+                };
+                if let Some(because) = transactions.abort_reason()
+                    && why.kind == FailureKind::Abandoned
+                {
+                    let detail = format!("its transaction was aborted: {because}");
+                    return Rejection::new(Reason::NotDelivered, detail);
                 }
+                transactions.spoil(&self.producer, &why.reason);
                 reject(&why)
             });
             self.proved |= outcome.is_ok();

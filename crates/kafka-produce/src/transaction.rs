@@ -80,6 +80,14 @@ impl Transactions {
         }
     }
 
+    /// Why it is being aborted, if it is. Records that were not sent yet are given up with it.
+    pub(crate) fn abort_reason(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Aborting(why) => Some(why),
+            _ => None,
+        }
+    }
+
     /// Nothing more is sent. One that is full already is committed whatever happens: the commit may be under way.
     pub(crate) fn close(&mut self, producer: &Producer, commit: bool) {
         match self.phase {
