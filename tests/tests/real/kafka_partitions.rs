@@ -112,8 +112,8 @@ fn partitions_are_those_of_the_java_producer_for_every_key() {
 fn records_without_a_key_are_spread() {
     let brokers = RealBrokers::shared();
     let address = brokers.kafka_topic(&new_topic(&brokers, "keyless", 3));
-    // Batch by batch, and a batch lasts some milliseconds: paced, so that there are many.
-    produce(&address, &["--rate", "10000/s"], e2e::readings(10, 10_000));
+    // One partition for twice the linger, then one drawn anew (KIP-480): paced, so that there are some thirty.
+    produce(&address, &["--rate", "2500/s"], e2e::readings(10, 10_000));
     let mut count = BTreeMap::new();
     for envelope in envelopes(&address, &[]) {
         assert_eq!(envelope["key"], Value::Null, "{envelope}");
