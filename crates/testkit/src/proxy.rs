@@ -368,12 +368,16 @@ mod tests {
         proxy.drop_half(Some(7));
         for left in lifetimes(7).take(20) {
             let mut stream = connect(&proxy);
-            let mut round_trips = 0;
+            let mut round_trips = 0_u64;
             while round_trips < 1024 && round_trip(&mut stream).is_ok() {
                 round_trips += 1;
             }
-            // Four bytes each way; the last one may be on its way yet.
-            assert_eq!(round_trips, (left / 8).min(1024), "{left} bytes");
+            // Four bytes each way. The last may be lost on its way, or be answered before it is counted.
+            let wanted = (left / 8).min(1024);
+            assert!(
+                round_trips.abs_diff(wanted) <= 1,
+                "{round_trips} of {left} bytes"
+            );
         }
     }
 }
