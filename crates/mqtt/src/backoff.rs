@@ -18,7 +18,7 @@ impl Backoff {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             current: FIRST,
-            state: seed | 1,
+            state: mix(seed),
         }
     }
 
@@ -41,8 +41,20 @@ impl Backoff {
     }
 }
 
+/// `SplitMix64`: one bit more or less in the seed makes a number that has nothing in common. Clients of a
+/// fleet have seeds that differ little, and xorshift alone would have them wait alike for some steps.
+fn mix(seed: u64) -> u64 {
+    let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    // Zero is where xorshift stays.
+    (state ^ (state >> 31)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -59,9 +71,11 @@ mod tests {
     }
 
     #[test]
-    fn two_seeds_wait_differently() {
-        let (mut one, mut two) = (Backoff::new(1), Backoff::new(0x9e37_79b9_7f4a_7c15));
-        let waits = |backoff: &mut Backoff| (0..8).map(|_| backoff.next()).collect::<Vec<_>>();
-        assert_ne!(waits(&mut one), waits(&mut two));
+    fn the_clients_of_a_fleet_wait_differently_from_the_first_time_on() {
+        let base = 0x0123_4567_89ab_cdef;
+        let first: HashSet<_> = (0..1_000)
+            .map(|client| Backoff::new(base ^ client).next())
+            .collect();
+        assert!(first.len() > 990, "{} different waits", first.len());
     }
 }
