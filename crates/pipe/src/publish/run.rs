@@ -271,8 +271,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.ledger.settle(ticket, result);
     }
 
-    /// Lets the client work and takes off what is settled. `true` if something was.
-    fn settle(&mut self, wait: Duration) -> Result<bool, Fatal> {
+    /// Lets the client work and notes what is settled.
+    fn poll(&mut self, wait: Duration) -> (bool, Result<(), Fatal>) {
         let mut settled = std::mem::take(&mut self.settled);
         let polled = self.publisher.poll(wait, &mut settled);
         let any = !settled.is_empty();
@@ -281,6 +281,12 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             self.settle_one(ticket, result.map(|to| reporting.then(|| receipt(&to))));
         }
         self.settled = settled;
+        (any, polled)
+    }
+
+    /// Lets the client work and takes off what is settled. `true` if something was.
+    fn settle(&mut self, wait: Duration) -> Result<bool, Fatal> {
+        let (any, polled) = self.poll(wait);
         self.take_settled()?;
         polled?;
         self.progress
@@ -403,6 +409,9 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     }
 
     fn give_up(&mut self, why: &str) {
+        // What the client knows by now comes first: what was acknowledged is not to be sent again by whoever reads
+        // the rejects. That it can't go on is known already.
+        let _ = self.poll(Duration::ZERO);
         self.publisher.abandon();
         self.account.ending = true;
         self.ledger

@@ -173,6 +173,20 @@ fn script(answers: &[Answer]) -> Scripted {
 }
 
 #[test]
+fn what_was_acknowledged_before_the_client_broke_is_delivered() {
+    let mut client = script(&[Answer::Deliver, Answer::Keep, Answer::Fatal]);
+    let ran = publish(&mut client, b"a\nb\nc\n", Stop::manual().unwrap(), |_| ());
+    assert_eq!(ran.ending, Err("the client is broken".to_owned()));
+    let summary = ran.summary;
+    assert_eq!(
+        (summary.read, summary.delivered, summary.rejected),
+        (3, 1, 2)
+    );
+    assert_eq!(ran.tee, "a\n");
+    assert!(!ran.rejects.contains(r#""line":1,"#), "{}", ran.rejects);
+}
+
+#[test]
 fn the_tee_has_what_was_delivered_in_the_order_of_the_input() {
     let mut client = script(&[
         Answer::Deliver,
