@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use async_tungstenite::tokio::client_async;
+use async_tungstenite::tokio::client_async_with_config;
 use async_tungstenite::tungstenite::Error as WsError;
 use async_tungstenite::tungstenite::client::IntoClientRequest;
 use async_tungstenite::tungstenite::http::HeaderValue;
+use async_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
@@ -185,6 +186,10 @@ fn is_hang_up(error: &io::Error) -> bool {
     )
 }
 
+/// What is read at a time; by default it would be 128 KiB for each connection of a fleet. What is written is
+/// gathered in front of it already.
+const WEBSOCKET_BUFFER: usize = 8 << 10;
+
 async fn open_websocket(
     options: &SessionOptions,
     stream: Box<dyn Stream>,
@@ -199,7 +204,12 @@ async fn open_websocket(
     request
         .headers_mut()
         .insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
-    let (socket, _) = client_async(request, stream).await.map_err(failed)?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(WEBSOCKET_BUFFER)
+        .write_buffer_size(0);
+    let (socket, _) = client_async_with_config(request, stream, Some(config))
+        .await
+        .map_err(failed)?;
     Ok(Box::new(WsStream::new(socket)))
 }
 
