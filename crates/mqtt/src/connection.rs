@@ -68,7 +68,7 @@ impl<'a> Connection<'a> {
         state
             .outgoing
             .connected(accepted.session_present, limits.receive_maximum);
-        state.be_born();
+        state.outgoing.be_born(state.options.birth.clone());
         state.incoming.connected(accepted.session_present);
         let keep_alive = match limits.keep_alive {
             // [MQTT-3.1.2-21]
@@ -105,7 +105,7 @@ impl<'a> Connection<'a> {
         let unsent = self.unwritten.drain(..);
         self.state
             .outgoing
-            .put_back(unsent.map(|entry| (entry.ticket, entry.message)));
+            .disconnected(unsent.map(|entry| (entry.ticket, entry.message)));
         self.state.post();
         self.state.shared.deliver(&mut self.deliveries);
     }

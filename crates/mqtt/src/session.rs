@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::connection::{Connection, End};
 use crate::error::{ConnectError, Refusal, SessionError};
 use crate::handshake::{self, Accepted};
-use crate::ledger::{Incoming, Outgoing};
+use crate::ledger::{BIRTH, Incoming, Outgoing};
 use crate::message::Message;
 use crate::options::{Event, SessionOptions};
 use crate::shared::{Settled, Shared, Status};
@@ -31,12 +31,7 @@ pub(crate) struct State {
     closing: bool,
     /// Whether a connection was there and subscribed.
     pub(crate) was_online: bool,
-    /// The birth message is in the ledger.
-    birth_under_way: bool,
 }
-
-/// The ticket of the birth message, which no application has.
-const BIRTH: u64 = u64::MAX;
 
 impl State {
     /// Takes over what the application has put in the outbox, or gives up everything if it says
@@ -75,17 +70,6 @@ impl State {
         }
     }
 
-    /// Makes the birth message due, for a new connection. One that an earlier connection left behind is due
-    /// again by itself.
-    pub(crate) fn be_born(&mut self) {
-        if let Some(birth) = &self.options.birth
-            && !self.birth_under_way
-        {
-            self.birth_under_way = true;
-            self.outgoing.queue_first(BIRTH, birth.clone());
-        }
-    }
-
     pub(crate) fn settle(
         &mut self,
         ticket: u64,
@@ -93,7 +77,6 @@ impl State {
         outcome: Result<crate::Reason, Box<Refusal>>,
     ) {
         if ticket == BIRTH {
-            self.birth_under_way = false;
             match outcome {
                 Ok(_) => {}
                 Err(refusal) if refusal.is_of_session() => {}
@@ -159,7 +142,6 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts
         collected: VecDeque::new(),
         closing: false,
         was_online: false,
-        birth_under_way: false,
     };
     loop {
         let why = match connect(&mut state, &attempts).await {

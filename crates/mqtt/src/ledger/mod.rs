@@ -5,4 +5,4 @@ mod incoming;
 mod outgoing;
 
 pub(crate) use incoming::{Incoming, Received, Reply};
-pub(crate) use outgoing::{Acked, Outgoing, Transmit};
+pub(crate) use outgoing::{Acked, BIRTH, Outgoing, Transmit};

@@ -71,6 +71,9 @@ enum Slot {
     Flight(Flight),
 }
 
+/// The ticket of birth messages, which no application has.
+pub(crate) const BIRTH: u64 = u64::MAX;
+
 /// The ledger of outgoing messages.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -88,6 +91,8 @@ pub(crate) struct Outgoing {
     again: VecDeque<u16>,
     /// Identifiers whose PUBREL is due.
     releases: VecDeque<u16>,
+    /// The birth message, until it is sent on this connection.
+    birth: Option<Message>,
     waiting: VecDeque<(u64, Message)>,
     next_order: u64,
     in_flight: usize,
@@ -105,6 +110,7 @@ impl Outgoing {
             sent: 0,
             again: VecDeque::new(),
             releases: VecDeque::new(),
+            birth: None,
             waiting: VecDeque::new(),
             next_order: 0,
             in_flight: 0,
@@ -116,22 +122,31 @@ impl Outgoing {
         self.waiting.push_back((ticket, message));
     }
 
-    /// Adds a message before those that wait.
-    pub(crate) fn queue_first(&mut self, ticket: u64, message: Message) {
-        self.waiting.push_front((ticket, message));
+    /// The birth message of a new connection, which goes before all else under the ticket [`BIRTH`]: what is
+    /// sent again would come, for others, from a client that its last will has declared dead.
+    pub(crate) fn be_born(&mut self, birth: Option<Message>) {
+        self.birth = birth;
     }
 
-    /// Puts messages of QoS 0 that did not get out before the connection broke in front of those
-    /// that wait; `unsent` is in the order of sending.
-    pub(crate) fn put_back(&mut self, unsent: impl DoubleEndedIterator<Item = (u64, Message)>) {
+    /// The connection is gone. Puts messages of QoS 0 that did not get out in front of those that wait;
+    /// `unsent` is in the order of sending.
+    pub(crate) fn disconnected(&mut self, unsent: impl DoubleEndedIterator<Item = (u64, Message)>) {
+        self.birth = None;
         for entry in unsent.rev() {
+            self.wait_first(entry);
+        }
+    }
+
+    /// Puts a message in front of those that wait, but not a birth message: each connection has one of its own.
+    fn wait_first(&mut self, entry: (u64, Message)) {
+        if entry.0 != BIRTH {
             self.waiting.push_front(entry);
         }
     }
 
     /// Whether nothing waits and nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.in_flight == 0
+        self.birth.is_none() && self.waiting.is_empty() && self.in_flight == 0
     }
 
     /// A new connection is there. If the broker kept the session, all that is in flight is due
@@ -163,7 +178,7 @@ impl Outgoing {
         } else {
             for &(_, id) in ids.iter().rev() {
                 if let Some(flight) = self.take(id) {
-                    self.waiting.push_front((flight.ticket, flight.message));
+                    self.wait_first((flight.ticket, flight.message));
                 }
             }
         }
@@ -202,6 +217,9 @@ impl Outgoing {
 
     /// The next packet that may be sent now, marked as sent.
     pub(crate) fn next(&mut self) -> Option<Transmit<'_>> {
+        if let Some(birth) = self.birth.take() {
+            return self.send_first(BIRTH, birth);
+        }
         if let Some(id) = self.releases.pop_front() {
             if let Some(Slot::Flight(flight)) = self.slot_mut(id) {
                 flight.stage = Stage::Released;
@@ -212,15 +230,22 @@ impl Outgoing {
             return self.send_again(id);
         }
         let qos = self.waiting.front()?.1.qos;
-        if qos == Qos::AtMostOnce {
-            let (ticket, message) = self.waiting.pop_front()?;
-            return Some(Transmit::Fire { ticket, message });
-        }
-        if self.sent >= usize::from(self.window) {
+        if qos > Qos::AtMostOnce && self.sent >= usize::from(self.window) {
             return None;
         }
-        let id = self.allocate()?;
         let (ticket, message) = self.waiting.pop_front()?;
+        self.send_first(ticket, message)
+    }
+
+    /// Sends a message for the first time. Where no identifier is free it waits on.
+    fn send_first(&mut self, ticket: u64, message: Message) -> Option<Transmit<'_>> {
+        if message.qos == Qos::AtMostOnce {
+            return Some(Transmit::Fire { ticket, message });
+        }
+        let Some(id) = self.allocate() else {
+            self.wait_first((ticket, message));
+            return None;
+        };
         let order = self.next_order;
         self.next_order += 1;
         self.sent += 1;
@@ -334,6 +359,7 @@ impl Outgoing {
 
     /// Takes everything out, in flight first: what is given up.
     pub(crate) fn abandon(&mut self) -> Vec<(u64, Message)> {
+        self.birth = None;
         self.connected(false, u16::MAX);
         mem::take(&mut self.waiting).into()
     }

@@ -310,15 +310,47 @@ fn a_birth_message_comes_first_on_each_connection_and_belongs_to_nobody() {
 }
 
 #[test]
-fn a_birth_message_that_was_not_acknowledged_is_not_doubled() {
+fn a_birth_message_comes_before_what_is_sent_again() {
     let broker = Scripted::start();
     let mut options = options(&broker);
     options.birth = Some(birth());
     let client = Client::open(options);
-    let id = broker.welcome(false, &[]).expect_publish().id;
+    client.publish(0, Qos::AtLeastOnce);
+    let mut peer = broker.welcome(false, &[]);
+    let ids = [peer.expect_publish().id, peer.expect_publish().id];
+    drop(peer);
+    // Its will may have been published meanwhile.
     let mut peer = broker.welcome(true, &[]);
-    let again = peer.expect_publish();
-    assert_eq!((again.id, again.dup, again.text()), (id, true, "online"));
+    let birth = peer.expect_publish();
+    assert_eq!((birth.dup, birth.text()), (false, "online"));
+    assert!(!ids.contains(&birth.id));
+    for (id, text) in [(ids[0], "online"), (ids[1], "0")] {
+        let again = peer.expect_publish();
+        assert_eq!((again.id, again.dup, again.text()), (id, true, text));
+        peer.answer(0x40, id, 0);
+    }
+    assert_eq!(client.settled().ticket, 0);
+}
+
+#[test]
+fn a_birth_message_at_qos_2_is_published_anew_where_only_its_release_was_due() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.birth = Some(tapline_mqtt::Message {
+        qos: Qos::ExactlyOnce,
+        ..birth()
+    });
+    let client = Client::open(options);
+    let mut peer = broker.welcome(false, &[]);
+    let id = peer.expect_publish().id;
+    peer.answer(0x50, id, 0);
+    // PUBREL, and no PUBCOMP.
+    assert_eq!(peer.expect(0x62)[..2], id.to_be_bytes());
+    drop(peer);
+    let mut peer = broker.welcome(true, &[]);
+    let birth = peer.expect_publish();
+    assert_eq!((birth.dup, birth.text()), (false, "online"));
+    assert_eq!(peer.expect(0x62)[..2], id.to_be_bytes());
     client.publish(0, Qos::AtLeastOnce);
     assert_eq!(peer.expect_publish().text(), "0");
 }
