@@ -231,6 +231,9 @@ impl<'a> Connection<'a> {
 
     fn handle(&mut self, packet: Decoded) -> Result<(), End> {
         match packet {
+            // Of a kept session that another one has subscribed: it stays with the broker, unanswered. Nobody
+            // would take it out of the inbox.
+            Decoded::Publish { .. } if self.state.options.subscriptions.is_empty() => {}
             Decoded::Publish {
                 id,
                 topic,

@@ -199,7 +199,8 @@ pub struct SessionOptions {
     /// Is published first on each connection, the first and each that replaces one, so that it undoes what
     /// the will of the connection before has said. It is nobody's message: no ticket, no [`crate::Settled`].
     pub birth: Option<Message>,
-    /// What is subscribed to.
+    /// What is subscribed to. A session without any receives nothing, also if the broker has kept
+    /// subscriptions for its client identifier.
     pub subscriptions: Vec<Subscription>,
     /// Bound on own packets of QoS 1 and 2 in flight; the broker's Receive Maximum may be lower.
     pub inflight: u16,

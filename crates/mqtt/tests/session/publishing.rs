@@ -375,6 +375,23 @@ fn a_birth_message_that_is_refused_is_told_and_the_session_goes_on() {
     assert_eq!(client.settled().ticket, 0);
 }
 
+#[test]
+fn what_an_older_subscription_of_the_session_brings_is_left_to_the_broker() {
+    let broker = Scripted::start();
+    let mut options = options(&broker);
+    options.inbox_messages = 2;
+    let client = Client::open(options);
+    let mut peer = broker.welcome(true, &[]);
+    for id in 1..=5 {
+        peer.publish(id, 1, false, b"for another");
+    }
+    client.publish(0, Qos::AtLeastOnce);
+    // The first packet, so none of the others was answered.
+    let id = peer.expect_publish().id;
+    peer.answer(0x40, id, 0);
+    assert_eq!(client.settled().ticket, 0);
+}
+
 /// More than the window: the rest follows only as answers come.
 const COUNT: u64 = 12_000;
 
