@@ -174,6 +174,9 @@ impl Notice {
         }
         let mut properties = self.properties.clone();
         add_headers(&self.headers, value, &mut properties)?;
+        properties
+            .check()
+            .map_err(|why| Rejection::new(Reason::BadField, format!("last will: {why}")))?;
         Ok(Message {
             topic: Arc::from(topic),
             payload: payload.into(),

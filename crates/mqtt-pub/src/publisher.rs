@@ -208,7 +208,10 @@ fn reject(refusal: &Refusal) -> Rejection {
         Refusal::SessionEnded(error) if matches!(**error, SessionError::Connect(_)) => {
             Reason::Refused
         }
-        Refusal::FieldTooLong => Reason::BadField,
+        Refusal::FieldTooLong
+        | Refusal::Nul
+        | Refusal::ResponseTopic(_)
+        | Refusal::PayloadFormat => Reason::BadField,
         Refusal::Abandoned | Refusal::SessionEnded(_) => Reason::NotDelivered,
     };
     Rejection::new(reason, refusal.to_string())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::message::{Message, Qos};
 use crate::options::Version;
 use crate::reason::Reason;
+use crate::topic::TopicError;
 
 /// Why there is no connection to the broker. The address is not part of the text.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +141,15 @@ pub enum Refusal {
     /// The topic has more than 65,535 bytes, or a property has.
     #[error("a topic or property of more than 65535 bytes cannot be sent")]
     FieldTooLong,
+    /// A property holds NUL [MQTT-1.5.4-2].
+    #[error("a property holds the NUL character, which no text of MQTT can")]
+    Nul,
+    /// The response topic is no topic name [MQTT-3.3.2-14].
+    #[error("response topic: {0}")]
+    ResponseTopic(TopicError),
+    /// Neither 0 nor 1 (section 3.3.2.3.2).
+    #[error("the payload format is 0 (bytes) or 1 (UTF-8)")]
+    PayloadFormat,
     /// The broker takes only lower levels.
     #[error("the broker takes no QoS above {limit}")]
     QosNotSupported {

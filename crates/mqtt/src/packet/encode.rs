@@ -51,25 +51,24 @@ impl Encoder {
             return Err(Refusal::RetainNotSupported);
         }
         self.scratch.clear();
-        let (topic, new_alias) = self.name_topic(&message.topic);
         if let Some(properties) = message.properties.as_deref()
             && self.version == Version::V5
         {
             put_properties(&mut self.scratch, properties)?;
         }
-        let topic_length = u16::try_from(topic.len()).map_err(|_| Refusal::FieldTooLong)?;
-        let mut remaining = 2 + topic.len() + message.payload.len();
-        if message.qos > Qos::AtMostOnce {
-            remaining += 2;
+        let without_alias = self.scratch.len();
+        let limit = self.limits.maximum_packet_size;
+        let (topic, mut new_alias) = self.name_topic(&message.topic);
+        let mut remaining = self.remaining(topic, message);
+        if packet_size(remaining) > limit as usize && new_alias.take().is_some() {
+            self.scratch.truncate(without_alias);
+            remaining = self.remaining(topic, message);
         }
-        if self.version == Version::V5 {
-            remaining += variable_length(self.scratch.len()) + self.scratch.len();
-        }
-        let size = 1 + variable_length(remaining) + remaining;
-        if size > self.limits.maximum_packet_size as usize {
-            let limit = self.limits.maximum_packet_size;
+        let size = packet_size(remaining);
+        if size > limit as usize {
             return Err(Refusal::TooLarge { size, limit });
         }
+        let topic_length = u16::try_from(topic.len()).map_err(|_| Refusal::FieldTooLong)?;
         out.reserve(size);
         out.put_u8(0x30 | u8::from(dup) << 3 | message.qos.level() << 1 | u8::from(message.retain));
         put_variable(out, remaining);
@@ -87,6 +86,18 @@ impl Encoder {
             self.aliases.insert(Arc::clone(&message.topic), alias);
         }
         Ok(())
+    }
+
+    /// The Remaining Length of a PUBLISH (section 2.1.4) with the properties at hand.
+    fn remaining(&self, topic: &str, message: &Message) -> usize {
+        let mut remaining = 2 + topic.len() + message.payload.len();
+        if message.qos > Qos::AtMostOnce {
+            remaining += 2;
+        }
+        if self.version == Version::V5 {
+            remaining += variable_length(self.scratch.len()) + self.scratch.len();
+        }
+        remaining
     }
 
     /// The topic as it is to be written: nothing where an alias stands for it, whose property is then
@@ -151,6 +162,10 @@ impl Encoder {
 /// The bytes of the property Topic Alias.
 const ALIAS_PROPERTY: usize = 3;
 
+fn packet_size(remaining: usize) -> usize {
+    1 + variable_length(remaining) + remaining
+}
+
 /// The bytes of a Variable Byte Integer (section 1.5.5).
 fn variable_length(value: usize) -> usize {
     match value {
@@ -177,7 +192,7 @@ fn put_variable(out: &mut BytesMut, mut value: usize) {
     }
 }
 
-fn put_string(out: &mut BytesMut, bytes: &[u8]) -> Result<(), Refusal> {
+fn put_field(out: &mut BytesMut, bytes: &[u8]) -> Result<(), Refusal> {
     let length = u16::try_from(bytes.len()).map_err(|_| Refusal::FieldTooLong)?;
     out.put_u16(length);
     out.put_slice(bytes);
@@ -186,6 +201,7 @@ fn put_string(out: &mut BytesMut, bytes: &[u8]) -> Result<(), Refusal> {
 
 /// Section 3.3.2.3. Subscription Identifiers are not for a client to send [MQTT-3.3.4-6].
 fn put_properties(out: &mut BytesMut, properties: &Properties) -> Result<(), Refusal> {
+    properties.check()?;
     if let Some(format) = properties.payload_format {
         out.put_slice(&[0x01, format]);
     }
@@ -195,20 +211,20 @@ fn put_properties(out: &mut BytesMut, properties: &Properties) -> Result<(), Ref
     }
     if let Some(topic) = &properties.response_topic {
         out.put_u8(0x08);
-        put_string(out, topic.as_bytes())?;
+        put_field(out, topic.as_bytes())?;
     }
     if let Some(data) = &properties.correlation_data {
         out.put_u8(0x09);
-        put_string(out, data)?;
+        put_field(out, data)?;
     }
     for (name, value) in &properties.user {
         out.put_u8(0x26);
-        put_string(out, name.as_bytes())?;
-        put_string(out, value.as_bytes())?;
+        put_field(out, name.as_bytes())?;
+        put_field(out, value.as_bytes())?;
     }
     if let Some(content_type) = &properties.content_type {
         out.put_u8(0x03);
-        put_string(out, content_type.as_bytes())?;
+        put_field(out, content_type.as_bytes())?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ fn properties() -> impl Strategy<Value = Properties> {
         proptest::option::of(0..=1u8),
         proptest::option::of(any::<u32>()),
         proptest::option::of("\\PC{0,20}"),
-        proptest::option::of("\\PC{1,20}"),
+        proptest::option::of("[^+#\\pC]{1,20}"),
         proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
         proptest::collection::vec(("\\PC{0,9}", "\\PC{0,200}"), 0..3),
     )
@@ -220,6 +220,76 @@ fn a_message_that_is_refused_gives_its_topic_no_alias() {
     assert!(encoder.publish(&mut wire, &message, 1, false).is_err());
     encoder.publish(&mut wire, &small, 1, false).unwrap();
     assert_eq!(read_topic(&mut wire), ("fleet/a".to_owned(), Some(1)));
+}
+
+#[test]
+fn a_message_that_fits_without_an_alias_goes_without() {
+    let mut message = plain(Qos::AtLeastOnce, false);
+    message.topic = Arc::from("fleet/a");
+    // Two bytes of header, nine of topic, two of identifier, one of properties, five of payload.
+    for (maximum_packet_size, alias) in [(19, None), (22, Some(1))] {
+        let limits = Limits {
+            topic_alias_maximum: 1,
+            maximum_packet_size,
+            ..Limits::default()
+        };
+        let mut encoder = Encoder::new(Version::V5, limits);
+        for _ in 0..2 {
+            let mut wire = BytesMut::new();
+            encoder.publish(&mut wire, &message, 1, false).unwrap();
+            assert!(wire.len() <= maximum_packet_size as usize);
+            assert_eq!(read_topic(&mut wire).1, alias);
+        }
+    }
+}
+
+#[test]
+fn properties_that_no_broker_takes_are_refused_here() {
+    let mut encoder = Encoder::new(Version::V5, Limits::default());
+    let mut refusal = |properties: Properties| {
+        let mut message = plain(Qos::AtMostOnce, false);
+        message.properties = Some(Box::new(properties));
+        let mut wire = BytesMut::new();
+        let refusal = encoder.publish(&mut wire, &message, 0, false).unwrap_err();
+        assert!(wire.is_empty());
+        refusal
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert!(matches!(
+        refusal(Properties {
+            user: vec![("a".to_owned(), "b\0".to_owned())],
+            ..Properties::default()
+        }),
+        Refusal::Nul
+    ));
+    assert!(matches!(
+        refusal(Properties {
+            content_type: text("\0"),
+            ..Properties::default()
+        }),
+        Refusal::Nul
+    ));
+    assert!(matches!(
+        refusal(Properties {
+            response_topic: text("answers/#"),
+            ..Properties::default()
+        }),
+        Refusal::ResponseTopic(_)
+    ));
+    assert!(matches!(
+        refusal(Properties {
+            payload_format: Some(2),
+            ..Properties::default()
+        }),
+        Refusal::PayloadFormat
+    ));
+    assert!(matches!(
+        refusal(Properties {
+            correlation_data: Some(vec![0; 65_536].into()),
+            ..Properties::default()
+        }),
+        Refusal::FieldTooLong
+    ));
 }
 
 #[test]
