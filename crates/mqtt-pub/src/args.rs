@@ -39,6 +39,9 @@ pub(crate) struct Args {
     pub(crate) address: String,
 
     /// Quality of service: 0, 1 or 2 [default: 1; with --envelope that of the record, where it has one]
+    ///
+    /// At 2 a run begins with an empty session also where --session-expiry has had an older one kept: what that has
+    /// under way at the broker could be taken for messages of this run.
     #[arg(long, value_name = "QOS", help_heading = "Messages to the broker")]
     pub(crate) qos: Option<Qos>,
 

@@ -147,9 +147,32 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
     })
 }
 
+/// Whether messages may go at QoS 2: with envelopes each has its own.
+fn may_be_exactly_once(args: &Args) -> bool {
+    match args.qos {
+        Some(qos) => qos == Qos::ExactlyOnce,
+        None => args.publish.envelope,
+    }
+}
+
 /// No client yet, and what they will be.
 fn clients(args: &Args, address: &Address, console: &Console) -> anyhow::Result<Clients> {
     let identity = Identity::new(args)?;
+    if let Some(option) = args.connect.tls_option()
+        && !address.broker.scheme.is_tls()
+    {
+        bail!(
+            "{option} is for mqtts and wss, and {} is not encrypted",
+            address.broker
+        );
+    }
+    if let (Some(delay), Some(expiry)) = (args.will_delay, args.connect.session_expiry)
+        && expiry < delay
+    {
+        console.warn(
+            "--will-delay: the will is published when the session ends, after --session-expiry",
+        );
+    }
     let password = env::var("MQTT_PASSWORD").ok();
     let broker = address.broker.clone();
     let mut options = args
@@ -160,6 +183,9 @@ fn clients(args: &Args, address: &Address, console: &Console) -> anyhow::Result<
     } else if args.qos == Some(Qos::ExactlyOnce) {
         options.inflight = INFLIGHT_AT_QOS_2;
     }
+    // A session that the broker has kept from an earlier run may have identifiers of this run's first messages in
+    // use: it would take those for the old ones, acknowledge them and pass on nothing [MQTT-4.3.3-10].
+    options.clean_start |= may_be_exactly_once(args);
     let reactor = Reactor::start(Capacity::default()).context("a thread for the connections")?;
     let teller = Teller::new(console.clone(), address.broker.to_string());
     let bounds = bounds(args);

@@ -12,6 +12,7 @@ use crate::options::{Limits, SessionOptions};
 use crate::packet::{self, Decoded, Decoder};
 use crate::reason::Reason;
 use crate::transport::{self, Stream};
+use crate::wire::Wire;
 
 /// A connection that the broker has accepted.
 pub(crate) struct Accepted {
@@ -28,6 +29,18 @@ pub(crate) async fn connect(
     options: &SessionOptions,
     first: bool,
 ) -> Result<Accepted, ConnectError> {
+    if first && options.clears_first() {
+        let mut clearing = options.clone();
+        (clearing.session_expiry, clearing.will) = (None, None);
+        let accepted = attempt(&clearing, first).await?;
+        let mut wire = Wire::new(accepted.stream, accepted.input);
+        packet::disconnect(&mut wire.output, options.version, true);
+        wire.close().await;
+    }
+    attempt(options, first).await
+}
+
+async fn attempt(options: &SessionOptions, first: bool) -> Result<Accepted, ConnectError> {
     let after = options.connect_timeout;
     let started = tokio::time::Instant::now();
     let stream = timeout(after, transport::open(options))

@@ -252,10 +252,24 @@ impl SessionOptions {
     /// The Session Expiry Interval of CONNECT, in seconds (section 3.1.2.11.2).
     pub(crate) fn connect_expiry(&self) -> u32 {
         match self.session_expiry {
-            // Bridges a broken link; DISCONNECT sets it to zero.
-            None => 300,
+            // Bridges a broken link; DISCONNECT sets it to zero. The end of the session would be the end of the
+            // will's delay, too (section 3.1.3.2.2).
+            None => self.will_delay().max(300),
             Some(expiry) => u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX),
         }
+    }
+
+    /// The Will Delay Interval, in seconds.
+    pub(crate) fn will_delay(&self) -> u32 {
+        let delay = self.will.as_ref().map_or(0, |will| will.delay.as_secs());
+        u32::try_from(delay).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a session of MQTT 3.1.1 is to be kept and to begin empty: that takes two connections, the first
+    /// of which has the broker forget an older one (section 3.1.2.4).
+    pub(crate) fn clears_first(&self) -> bool {
+        let kept = self.session_expiry.is_some_and(|expiry| !expiry.is_zero());
+        self.version == Version::V311 && self.clean_start && kept
     }
 
     /// Whether the first (and in MQTT 3.1.1 each) CONNECT asks for an empty session.
@@ -265,8 +279,7 @@ impl SessionOptions {
             // Clean Session also means: do not keep it [MQTT-3.1.2-6].
             Version::V311 => match self.session_expiry {
                 None => true,
-                Some(expiry) if expiry.is_zero() => true,
-                Some(_) => first && self.clean_start,
+                Some(expiry) => expiry.is_zero(),
             },
         }
     }

@@ -78,6 +78,15 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
     {
         bail!("{option} is for MQTT, and no address is MQTT's");
     }
+    let is_tls = |address: &Address| match address {
+        Address::Mqtt(filters) => filters[0].broker.scheme.is_tls(),
+        Address::Kafka(_) => false,
+    };
+    if let Some(option) = args.mqtt.tls_option()
+        && !addresses.iter().any(is_tls)
+    {
+        bail!("{option} is for mqtts and wss, and no address is one of them");
+    }
     let range = kafka::Range::of(&args.range)?;
     let mut sources = Vec::new();
     for address in &addresses {

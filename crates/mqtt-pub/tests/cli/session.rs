@@ -225,3 +225,65 @@ fn a_session_that_ends_sooner_than_asked_for_is_told() {
         .assert_stderr("keeps sessions for 60s, not for the 3600s of --session-expiry");
     serving.join().unwrap();
 }
+
+#[test]
+fn only_at_qos_2_a_kept_session_begins_empty_with_each_run() {
+    for (qos, clean) in [("0", false), ("1", false), ("2", true)] {
+        let broker = Scripted::start();
+        let address = address(&broker, "t");
+        let serving = thread::spawn(move || {
+            let mut peer = broker.accept();
+            let clean_start = peer.expect_connect().flags & 2 != 0;
+            peer.connack(false, 0, &[]);
+            peer.expect_disconnect();
+            clean_start
+        });
+        let arguments = ["--qos", qos, "--client-id", "me", "--session-expiry", "1h"];
+        tool(&[&[&*address], &arguments[..]].concat())
+            .finish_with("")
+            .assert_code(0);
+        assert_eq!(serving.join().unwrap(), clean, "--qos {qos}");
+    }
+}
+
+#[test]
+fn a_text_that_no_broker_takes_costs_its_own_record_only() {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let serving = thread::spawn(move || {
+        let mut peer = broker.welcome(false, &[]);
+        let messages = serve(&mut peer, 1, |_| 0);
+        peer.expect_disconnect();
+        payloads(&messages).concat()
+    });
+    let finished = tool(&[&address, "-H", "a={a}"]).finish_with("{\"a\":\"\\u0000\"}\n{\"a\":1}\n");
+    finished
+        .assert_code(1)
+        .assert_stderr("NUL")
+        .assert_stderr("2 read, 1 delivered, 1 rejected");
+    assert_eq!(serving.join().unwrap(), b"{\"a\":1}");
+}
+
+#[test]
+fn options_for_tls_are_not_ignored_where_nothing_is_encrypted() {
+    for option in [["--ca-file", "x"], ["--alpn", "mqtt"]] {
+        tool(&[&["mqtt://127.0.0.1:1/t"], &option[..]].concat())
+            .finish_with("1\n")
+            .assert_code(2)
+            .assert_stderr(&format!("{} is for mqtts and wss", option[0]));
+    }
+}
+
+#[test]
+fn a_will_that_is_delayed_for_longer_than_its_session_lasts_is_warned_of() {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let serving = thread::spawn(move || broker.welcome(false, &[]).expect_disconnect());
+    let will = ["--will-topic", "gone", "--will-delay", "2m"];
+    let session = ["--client-id", "me", "--session-expiry", "1m"];
+    tool(&[&[&*address], &will[..], &session[..]].concat())
+        .finish_with("")
+        .assert_code(0)
+        .assert_stderr("--will-delay: the will is published when the session ends");
+    serving.join().unwrap();
+}

@@ -251,7 +251,10 @@ pub(crate) fn connect(options: &SessionOptions, first: bool) -> BytesMut {
     let written = match options.version {
         Version::V5 => connect5(options, first)
             .write(
-                &options.will.as_ref().map(will5),
+                &options
+                    .will
+                    .as_ref()
+                    .map(|will| will5(will, options.will_delay())),
                 &options.credentials.as_ref().map(|credentials| {
                     let password = credentials.password.clone().unwrap_or_default();
                     v5::Login::new(credentials.username.clone(), password)
@@ -282,9 +285,8 @@ fn connect5(options: &SessionOptions, first: bool) -> v5::Connect {
     }
 }
 
-fn will5(will: &Will) -> v5::LastWill {
+fn will5(will: &Will, delay: u32) -> v5::LastWill {
     let message = &will.message;
-    let delay = u32::try_from(will.delay.as_secs()).unwrap_or(u32::MAX);
     let own = message.properties.as_deref().cloned().unwrap_or_default();
     let properties = v5::LastWillProperties {
         delay_interval: (delay > 0).then_some(delay),

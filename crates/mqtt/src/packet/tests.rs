@@ -1,6 +1,7 @@
 //! Packets written here are read by rumqttc's codec as a broker would, and the other way round.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use rumqttc::v5::mqttbytes::v5;
 use super::*;
 use crate::error::Refusal;
 use crate::message::{Message, Properties, Qos};
-use crate::options::{Limits, SessionOptions, Subscription, Version};
+use crate::options::{Limits, SessionOptions, Subscription, Version, Will};
 use crate::reason::Reason;
 
 fn qos() -> impl Strategy<Value = Qos> {
@@ -365,6 +366,24 @@ fn a_packet_over_the_limit_is_refused_before_it_is_read() {
 }
 
 #[test]
+fn the_session_lasts_for_as_long_as_the_will_is_delayed() {
+    let broker = "mqtt://h/t".parse::<crate::Address>().unwrap().broker;
+    let mut options = SessionOptions::new(broker, "me");
+    options.will = Some(Will {
+        message: plain(Qos::AtLeastOnce, true),
+        delay: Duration::from_hours(1),
+    });
+    let mut wire = connect(&options, true);
+    let Ok(v5::Packet::Connect(packet, Some(will), None)) = v5::Packet::read(&mut wire, None)
+    else {
+        panic!("no CONNECT with a will");
+    };
+    let expiry = packet.properties.unwrap().session_expiry_interval;
+    assert_eq!(expiry, Some(3_600));
+    assert_eq!(will.properties.unwrap().delay_interval, Some(3_600));
+}
+
+#[test]
 fn connect_asks_for_a_clean_start_once_and_is_read_by_the_other_codec() {
     let broker = "mqtt://h/t".parse::<crate::Address>().unwrap().broker;
     let mut options = SessionOptions::new(broker, "me");
@@ -376,7 +395,7 @@ fn connect_asks_for_a_clean_start_once_and_is_read_by_the_other_codec() {
         };
         assert_eq!(packet.clean_start, first);
         let properties = packet.properties.unwrap();
-        assert!(properties.session_expiry_interval.unwrap() > 0);
+        assert_eq!(properties.session_expiry_interval, Some(300));
     }
     options.version = Version::V311;
     let mut wire = connect(&options, false);
