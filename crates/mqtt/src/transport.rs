@@ -188,7 +188,7 @@ fn is_hang_up(error: &io::Error) -> bool {
 
 /// What is read at a time; by default it would be 128 KiB for each connection of a fleet. What is written is
 /// gathered in front of it already.
-const WEBSOCKET_BUFFER: usize = 8 << 10;
+const WEBSOCKET_BUFFER: usize = 4 << 10;
 
 async fn open_websocket(
     options: &SessionOptions,
