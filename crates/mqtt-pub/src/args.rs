@@ -109,8 +109,9 @@ pub(crate) struct Args {
     ///
     /// Records are settled in the order of the input, and those behind a record that is not acknowledged
     /// wait for it in memory, up to 65,536 of them or 32 MiB. Then nothing more is read, so that one device
-    /// that is stuck holds up all, but not for longer than this. While all are stuck nobody is given up. It
-    /// is at least twice --keep-alive.
+    /// that is stuck holds up all, but not for longer than this. Only time counts in which others get
+    /// acknowledgements, or are done: while all are stuck nobody is given up. It is at least twice --keep-alive, or twice
+    /// what the broker wants instead.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2m", requires = "client_per", help_heading = "Fleet")]
     pub(crate) client_timeout: Duration,
 

@@ -11,6 +11,7 @@ use tapline_pipe::publish::SendError;
 use tapline_pipe::reject::{Reason, Rejection};
 
 use crate::identity::Identity;
+use crate::standstill::{Sight, Standstills, Wait};
 use crate::teller::Teller;
 
 /// How long the messages of a client whose connection has failed are rejected before another attempt.
@@ -52,6 +53,7 @@ pub(crate) struct Clients {
     /// The limits of the first connection, once it is there.
     limits: Option<Limits>,
     looked: Instant,
+    standstills: Standstills,
     /// Messages that were given to clients since the last flush, and when that was.
     gathered: usize,
     flushed: Instant,
@@ -64,11 +66,9 @@ struct Client {
     session: Session,
     failure: Option<Failure>,
     is_flushed: bool,
-    /// Messages that its session was given, those that it had settled at the last look, and when that number
-    /// last changed or all were settled.
+    /// Messages that its session was given.
     given: u64,
-    settled: u64,
-    moved: Instant,
+    wait: Wait,
 }
 
 /// Why a client's messages are rejected.
@@ -100,6 +100,7 @@ impl Clients {
             teller,
             limits: None,
             looked: Instant::now(),
+            standstills: Standstills::new(bounds.standstill, Instant::now()),
             gathered: 0,
             flushed: Instant::now(),
             name: String::new(),
@@ -147,8 +148,7 @@ impl Clients {
             failure: None,
             is_flushed: true,
             given: 0,
-            settled: 0,
-            moved: Instant::now(),
+            wait: Wait::default(),
         })
     }
 
@@ -241,30 +241,17 @@ impl Clients {
     }
 
     /// Hangs up clients that have come to a standstill, so that they don't hold up the others: what is behind
-    /// a message in the input is kept until it is settled, and there is a bound on what is kept. While all
-    /// stand still it is the broker's fault, or the network's, and waiting is right.
+    /// a message in the input is kept until it is settled, and there is a bound on what is kept.
     fn end_standstills(&mut self) {
-        let mut others_move = false;
-        let mut still = Vec::new();
-        for (place, client) in self.all.iter_mut().enumerate() {
-            let settled = client.session.settled();
-            if settled != client.settled || settled == client.given {
-                client.settled = settled;
-                client.moved = self.looked;
-                others_move |= client.session.limits().is_some();
-            } else if self.looked - client.moved >= self.bounds.standstill {
-                still.push(place);
-            }
-        }
-        if !others_move {
-            return;
-        }
+        let own = self.options.keep_alive;
+        let clients = self.all.iter_mut().enumerate();
+        let clients = clients.filter(|(_, client)| client.failure.is_none());
+        let sights = clients.map(|(place, client)| (place, client.sight(own), &mut client.wait));
+        let still = self.standstills.look(self.looked, sights);
         for place in still {
             let client = &mut self.all[place];
-            if client.failure.is_none() {
-                client.session.hang_up();
-                client.failure = Some(Failure::standstill(self.bounds.standstill));
-            }
+            client.session.hang_up();
+            client.failure = Some(Failure::standstill(self.standstills.limit()));
         }
     }
 
@@ -287,6 +274,22 @@ impl Clients {
         }
         let left = || deadline.saturating_duration_since(Instant::now());
         open.iter().filter(|session| !session.close(left())).count()
+    }
+}
+
+impl Client {
+    /// How it stands; `own` is the keep alive that counts where the broker wants no other [MQTT-3.1.2-21].
+    fn sight(&self, own: Duration) -> Sight {
+        let limits = self.session.limits();
+        let keep_alive = |limits: Limits| {
+            let wanted = limits.keep_alive.map(u64::from);
+            wanted.map_or(own, Duration::from_secs)
+        };
+        Sight {
+            given: self.given,
+            settled: self.session.settled(),
+            connection: limits.map(keep_alive),
+        }
     }
 }
 

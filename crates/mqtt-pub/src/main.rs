@@ -7,6 +7,7 @@ mod descriptors;
 mod identity;
 mod publisher;
 mod run;
+mod standstill;
 mod teller;
 
 use std::io::{self, IsTerminal};
