@@ -65,6 +65,8 @@ pub(crate) struct Clients {
 struct Client {
     session: Session,
     failure: Option<Failure>,
+    /// Whether the broker had let it in before it failed.
+    was_let_in: bool,
     is_flushed: bool,
     /// Messages that its session was given.
     given: u64,
@@ -117,7 +119,7 @@ impl Clients {
         self.identity.name(value, &mut self.name)?;
         if let Some(&place) = self.places.get(self.name.as_str()) {
             if self.is_due_again(place) {
-                self.all[place] = self.open(value)?;
+                self.all[place] = self.open(value, self.all[place].was_let_in)?;
             }
             return Ok(place);
         }
@@ -126,26 +128,28 @@ impl Clients {
             let detail = format!("{count} clients are the most that {because}");
             return Err(Rejection::new(Reason::Refused, detail));
         }
-        let client = self.open(value)?;
+        let client = self.open(value, false)?;
         let place = self.all.len();
         self.all.push(client);
         self.places.insert(self.name.as_str().into(), place);
         Ok(place)
     }
 
-    /// Opens a client with the name at hand.
-    fn open(&self, value: &[u8]) -> Result<Client, Rejection> {
+    /// Opens a client with the name at hand; `was_let_in` says whether an earlier session of it had a connection.
+    fn open(&self, value: &[u8], was_let_in: bool) -> Result<Client, Rejection> {
         let mut options = self.options.clone();
         self.identity.fill(&self.name, value, &mut options)?;
         // Once one connection was there, an attempt that fails does so for a reason of its own, or for one that
         // passes.
         options.patient = self.limits.is_some();
+        options.known = was_let_in;
         options.seed ^= self.all.len() as u64;
         let client_id = self.identity.is_fleet().then_some(&*options.client_id);
         options.on_event = self.teller.of_client(client_id);
         Ok(Client {
             session: self.reactor.open(options),
             failure: None,
+            was_let_in,
             is_flushed: true,
             given: 0,
             wait: Wait::default(),
@@ -193,7 +197,7 @@ impl Clients {
             Err(PublishError::Ended(error)) if self.identity.is_fleet() => {
                 let failure = Failure::of(&error);
                 let rejection = failure.rejection();
-                client.failure = Some(failure);
+                client.fail(failure);
                 return Err(Unsent::Other(SendError::Reject(rejection)));
             }
             Err(PublishError::Ended(error)) => {
@@ -250,8 +254,8 @@ impl Clients {
         let still = self.standstills.look(self.looked, sights);
         for place in still {
             let client = &mut self.all[place];
+            client.fail(Failure::standstill(self.standstills.limit()));
             client.session.hang_up();
-            client.failure = Some(Failure::standstill(self.standstills.limit()));
         }
     }
 
@@ -278,6 +282,15 @@ impl Clients {
 }
 
 impl Client {
+    fn fail(&mut self, failure: Failure) {
+        self.was_let_in |= match self.session.wait_connected(Duration::ZERO) {
+            None => false,
+            Some(Ok(())) => true,
+            Some(Err(error)) => !matches!(*error, SessionError::Connect(_)),
+        };
+        self.failure = Some(failure);
+    }
+
     /// How it stands; `own` is the keep alive that counts where the broker wants no other [MQTT-3.1.2-21].
     fn sight(&self, own: Duration) -> Sight {
         let limits = self.session.limits();
@@ -330,3 +343,7 @@ impl Failure {
         Rejection::new(self.reason, format!("its client has failed: {}", self.why))
     }
 }
+
+#[cfg(test)]
+#[path = "clients_tests.rs"]
+mod tests;

@@ -156,7 +156,11 @@ fn may_be_exactly_once(args: &Args) -> bool {
 }
 
 /// No client yet, and what they will be.
-fn clients(args: &Args, address: &Address, console: &Console) -> anyhow::Result<Clients> {
+pub(crate) fn clients(
+    args: &Args,
+    address: &Address,
+    console: &Console,
+) -> anyhow::Result<Clients> {
     let identity = Identity::new(args)?;
     if let Some(option) = args.connect.tls_option()
         && !address.broker.scheme.is_tls()

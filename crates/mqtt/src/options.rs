@@ -189,6 +189,9 @@ pub struct SessionOptions {
     /// Also the first connection is tried again after a failure that may pass; else it ends the
     /// session.
     pub patient: bool,
+    /// An earlier session of this client had a connection: a broker that refuses one now has changed its mind
+    /// ([`SessionError::Reconnect`]).
+    pub known: bool,
     /// Begin with an empty session.
     pub clean_start: bool,
     /// How long the broker keeps the session after its end. `None`: not at all, but long enough to
@@ -234,6 +237,7 @@ impl SessionOptions {
             keep_alive: Duration::from_secs(KEEP_ALIVE_SECONDS),
             connect_timeout: Duration::from_secs(10),
             patient: false,
+            known: false,
             clean_start: true,
             session_expiry: None,
             will: None,

@@ -57,7 +57,7 @@ impl State {
 
     /// What an attempt that failed for good makes of the session.
     pub(crate) fn refused(&self, error: ConnectError) -> SessionError {
-        if self.was_online {
+        if self.was_online || self.options.known {
             SessionError::Reconnect(error)
         } else {
             SessionError::Connect(error)
