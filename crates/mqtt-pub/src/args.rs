@@ -100,6 +100,7 @@ pub(crate) struct Args {
 
     /// Most connections; records that would need another are rejected
     ///
+    /// A device that has failed keeps its place, unless the broker has never let it in.
     /// Each takes an open file: the soft limit (ulimit -n) is raised as far as the hard one allows.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_clients, requires = "client_per", help_heading = "Fleet")]
     pub(crate) max_clients: usize,

@@ -41,6 +41,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Clients {
     // The sessions go before the reactor that drives them.
     all: Vec<Client>,
+    /// How many were opened so far.
+    opened: u64,
     /// By name: the place in `all`.
     places: HashMap<Box<str>, usize>,
     /// Those with messages that were not flushed.
@@ -93,6 +95,7 @@ impl Clients {
     ) -> Self {
         Self {
             all: Vec::new(),
+            opened: 0,
             places: HashMap::new(),
             unflushed: Vec::new(),
             reactor,
@@ -123,27 +126,47 @@ impl Clients {
             }
             return Ok(place);
         }
-        if self.all.len() >= self.bounds.clients {
-            let (count, because) = (self.all.len(), self.bounds.because);
-            let detail = format!("{count} clients are the most that {because}");
-            return Err(Rejection::new(Reason::Refused, detail));
-        }
+        let free = self.free_place()?;
         let client = self.open(value, false)?;
-        let place = self.all.len();
-        self.all.push(client);
+        let place = free.unwrap_or(self.all.len());
+        if free.is_some() {
+            self.places.retain(|_, taken| *taken != place);
+            self.all[place] = client;
+        } else {
+            self.all.push(client);
+        }
         self.places.insert(self.name.as_str().into(), place);
         Ok(place)
     }
 
+    /// The place that a new client takes over, `None` for one behind all. Clients that the broker has never let in are
+    /// remembered as long as there is room: made-up names must not keep devices out.
+    fn free_place(&self) -> Result<Option<usize>, Rejection> {
+        if self.all.len() < self.bounds.clients {
+            return Ok(None);
+        }
+        let refused = self.all.iter().enumerate();
+        let refused = refused.filter(|(_, client)| client.is_forgettable());
+        // The one that failed first.
+        let until = |client: &Client| client.failure.as_ref().map(|failure| failure.until);
+        if let Some((place, _)) = refused.min_by_key(|(_, client)| until(client)) {
+            return Ok(Some(place));
+        }
+        let (count, because) = (self.all.len(), self.bounds.because);
+        let detail = format!("{count} clients are the most that {because}");
+        Err(Rejection::new(Reason::Refused, detail))
+    }
+
     /// Opens a client with the name at hand; `was_let_in` says whether an earlier session of it had a connection.
-    fn open(&self, value: &[u8], was_let_in: bool) -> Result<Client, Rejection> {
+    fn open(&mut self, value: &[u8], was_let_in: bool) -> Result<Client, Rejection> {
         let mut options = self.options.clone();
         self.identity.fill(&self.name, value, &mut options)?;
         // Once one connection was there, an attempt that fails does so for a reason of its own, or for one that
         // passes.
         options.patient = self.limits.is_some();
         options.known = was_let_in;
-        options.seed ^= self.all.len() as u64;
+        options.seed ^= self.opened;
+        self.opened += 1;
         let client_id = self.identity.is_fleet().then_some(&*options.client_id);
         options.on_event = self.teller.of_client(client_id);
         Ok(Client {
@@ -221,6 +244,7 @@ impl Clients {
         self.reactor.settled(wait, settled);
         if self.identity.is_fleet() && self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
+            self.notice_failures();
             self.end_standstills();
         }
     }
@@ -242,6 +266,17 @@ impl Clients {
             return None;
         }
         self.all.first()?.session.failure()
+    }
+
+    /// Takes down which sessions have failed, also of clients that get no further message.
+    fn notice_failures(&mut self) {
+        for client in &mut self.all {
+            if client.failure.is_none()
+                && let Some(error) = client.session.failure()
+            {
+                client.fail(Failure::of(&error));
+            }
+        }
     }
 
     /// Hangs up clients that have come to a standstill, so that they don't hold up the others: what is behind
@@ -289,6 +324,12 @@ impl Client {
             Some(Err(error)) => !matches!(*error, SessionError::Connect(_)),
         };
         self.failure = Some(failure);
+    }
+
+    /// Whether nothing is lost with it: it has failed, all that it was given is settled, and the broker has never let
+    /// it in.
+    fn is_forgettable(&self) -> bool {
+        self.failure.is_some() && !self.was_let_in && self.session.settled() == self.given
     }
 
     /// How it stands; `own` is the keep alive that counts where the broker wants no other [MQTT-3.1.2-21].

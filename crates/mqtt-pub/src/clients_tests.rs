@@ -88,3 +88,29 @@ fn a_client_that_was_never_let_in_is_refused() {
         clients.all[b].failure.as_mut().unwrap().until = Some(Instant::now());
     }
 }
+
+#[test]
+fn clients_that_were_never_let_in_give_their_places_up_to_others() {
+    let broker = Scripted::start();
+    let mut clients = fleet(&broker, &["--max-clients", "2"]);
+    let (a, _a) = open(&mut clients, &broker, "a", 0);
+    for made_up in ["x", "y", "z"] {
+        let (place, _peer) = open(&mut clients, &broker, made_up, 0x87);
+        wait_for_end(&clients, place);
+        clients.notice_failures();
+        assert_eq!(place, 1);
+    }
+    let (b, mut peer) = open(&mut clients, &broker, "b", 0);
+    assert_ne!(a, b);
+    assert_eq!(clients.places.len(), 2, "of the others nothing is kept");
+    let assert_full = |clients: &mut Clients| {
+        let why = clients.place(record("c").as_bytes()).unwrap_err().detail;
+        assert!(why.contains("2 clients are the most"), "{why}");
+    };
+    assert_full(&mut clients);
+    // Taken over: it has failed for good, and is one of the broker's devices.
+    peer.send(&[0xe0, 1, 0x8e]);
+    wait_for_end(&clients, b);
+    clients.notice_failures();
+    assert_full(&mut clients);
+}
