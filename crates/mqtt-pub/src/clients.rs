@@ -180,7 +180,7 @@ impl Clients {
     }
 
     /// Whether the client has failed, and has rested since.
-    fn is_due_again(&mut self, place: usize) -> bool {
+    fn is_due_again(&self, place: usize) -> bool {
         let client = &self.all[place];
         let until = client.failure.as_ref().and_then(|failure| failure.until);
         until.is_some_and(|until| Instant::now() >= until)
@@ -251,6 +251,9 @@ impl Clients {
 
     /// Sets all messages under way.
     fn flush(&mut self) {
+        if self.unflushed.is_empty() {
+            return;
+        }
         (self.gathered, self.flushed) = (0, Instant::now());
         for &place in &self.unflushed {
             self.all[place].is_flushed = true;
