@@ -94,14 +94,16 @@ pub(crate) struct Args {
     /// device is idle, and is replaced when it breaks; the order of each device's records is kept. If the
     /// first connection of all can't be made, mqtt-pub ends with 2. Later a client that the broker doesn't let
     /// in, or that it hangs up on for good, takes no other with it: its records are rejected, and after a
-    /// minute it is tried again (not after another client took its identifier over).
+    /// minute it is tried again (not after another client took its identifier over). With --checkpoint or acks
+    /// the run ends with 2 at the first record that is given up because its client is stuck or was lost:
+    /// nothing behind it can be vouched for.
     #[arg(long, value_name = "FIELD", value_parser = Template::field_or_template, help_heading = "Fleet")]
     pub(crate) client_per: Option<Template>,
 
     /// Most connections; records that would need another are rejected
     ///
-    /// A device that has failed keeps its place, unless the broker has never let it in.
-    /// Each takes an open file: the soft limit (ulimit -n) is raised as far as the hard one allows.
+    /// A device that has failed keeps its place, unless the broker has never let it in. Each takes an open file:
+    /// the soft limit (ulimit -n) is raised as far as the hard one allows.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = parse_clients, requires = "client_per", help_heading = "Fleet")]
     pub(crate) max_clients: usize,
 
@@ -109,10 +111,11 @@ pub(crate) struct Args {
     /// rejected
     ///
     /// Records are settled in the order of the input, and those behind a record that is not acknowledged
-    /// wait for it in memory, up to 65,536 of them or 32 MiB. Then nothing more is read, so that one device
-    /// that is stuck holds up all, but not for longer than this. Only time counts in which others get
-    /// acknowledgements, or are done: while all are stuck nobody is given up. It is at least twice --keep-alive, or twice
-    /// what the broker wants instead.
+    /// wait for it in memory, up to 65,536 of them or 32 MiB; of all clients together at most 20,000 messages
+    /// or 16 MiB are unacknowledged. Then nothing more is read, so that one device that is stuck holds up all,
+    /// but not for longer than this. Only time counts in which others get acknowledgements, or are done: while
+    /// all are stuck nobody is given up. It is at least twice --keep-alive, or twice what the broker wants
+    /// instead.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2m", requires = "client_per", help_heading = "Fleet")]
     pub(crate) client_timeout: Duration,
 

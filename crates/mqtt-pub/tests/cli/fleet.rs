@@ -237,6 +237,23 @@ fn a_device_that_was_taken_over_is_given_up_for_good_and_alone() {
 }
 
 #[test]
+fn with_a_checkpoint_a_device_that_is_given_up_ends_the_run() {
+    let directory = temp_dir();
+    let checkpoint = directory.path().join("checkpoint");
+    let broker = Scripted::start();
+    let arguments = ["--tee", "--checkpoint", checkpoint.to_str().unwrap()];
+    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &arguments), &broker);
+    b.send(&[0xe0, 1, 0x8e]);
+    assert_eq!(b.read(), None);
+    running.write("{\"g\":\"b\"}\n");
+    a.expect_disconnect();
+    running
+        .wait()
+        .assert_code(2)
+        .assert_stderr("line 3 was not delivered, so nothing behind it can be acknowledged");
+}
+
+#[test]
 fn a_device_at_a_standstill_is_hung_up_when_others_get_on() {
     let broker = Scripted::start();
     let arguments = ["--tee", "--client-timeout", "1s", "--keep-alive", "0s"];
