@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tapline_mqtt::{Message, Properties, Qos, SessionOptions, Will};
 use tapline_pipe::field::Field;
 use tapline_pipe::reject::{Reason, Rejection};
 use tapline_pipe::template::Template;
 
 use crate::args::Args;
-use crate::compose::{add_headers, check_template, render_topic, seconds};
+use crate::compose::{add_headers, render_topic, seconds};
 
 /// What client identifiers begin with if nothing else is asked for.
 const PREFIX: &str = "mqtt-pub-";
@@ -141,7 +141,6 @@ struct Notice {
 impl Notice {
     /// What is wrong before any record is read; `name` is what its options begin with.
     fn check(&self, name: &str, fleet: bool) -> anyhow::Result<()> {
-        check_template(&self.topic).with_context(|| format!("--{name}-topic"))?;
         let headers = self
             .headers
             .iter()

@@ -86,28 +86,24 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// What the arguments say of every message; warns of topics that are seldom meant.
+/// What the arguments say of every message; warns of topics, also those of will and birth, that are seldom meant.
 fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result<Composer> {
     if address.topic.is_none() && !args.publish.envelope {
         address.require_topic()?;
     }
     let topic: Option<Template> = address.topic.as_deref().map(str::parse).transpose()?;
-    if let Some(template) = &topic {
-        check_template(template).context("the topic of the address")?;
-    }
-    if let Some(template) = &args.response_topic {
-        check_template(template).context("--response-topic")?;
-    }
-    for oddity in address
-        .topic
-        .as_deref()
-        .map(topic::oddities)
-        .unwrap_or_default()
-    {
-        console.warn(format_args!(
-            "the topic of the address: {}",
-            oddity.describe()
-        ));
+    let topics = [
+        (&topic, "the topic of the address"),
+        (&args.response_topic, "--response-topic"),
+        (&args.will_topic, "--will-topic"),
+        (&args.birth_topic, "--birth-topic"),
+    ];
+    for (template, name) in topics {
+        let Some(template) = template else { continue };
+        check_template(template).context(name)?;
+        for oddity in topic::oddities(&template.filled("field")) {
+            console.warn(format_args!("{name}: {}", oddity.describe()));
+        }
     }
     if args.connect.mqtt_version == Version::V311 {
         let wants = [

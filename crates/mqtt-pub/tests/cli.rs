@@ -200,9 +200,20 @@ fn another_protocol_is_named() {
 
 #[test]
 fn odd_topics_are_warned_of() {
-    let (_, finished) = published("/a//{b}", &[], b"{\"b\":1}\n", 1);
+    let others = [
+        ["--response-topic", "r/é"],
+        ["--will-topic", "w/"],
+        ["--birth-topic", "$b"],
+    ];
+    // The birth message comes first.
+    let (_, finished) = published("/a//{b c}", &others.concat(), b"{\"b c\":1}\n", 2);
     finished
         .assert_code(0)
-        .assert_stderr("leading slash")
-        .assert_stderr("empty level");
+        .assert_stderr("the topic of the address: a leading slash")
+        .assert_stderr("the topic of the address: it has an empty level")
+        .assert_stderr("--response-topic: it holds characters outside ASCII")
+        .assert_stderr("--will-topic: it has an empty level")
+        .assert_stderr("--birth-topic: topics that begin with $");
+    // A field's name is no part of the topic.
+    assert!(!finished.stderr.contains("space"), "{}", finished.stderr);
 }

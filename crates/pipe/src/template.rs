@@ -109,6 +109,16 @@ impl Template {
         })
     }
 
+    /// The text with the same text for each field.
+    #[must_use]
+    pub fn filled(&self, field: &str) -> String {
+        let texts = self.0.iter().map(|part| match part {
+            Part::Text(text) => text,
+            Part::Field(_) => field,
+        });
+        texts.collect()
+    }
+
     /// Appends the text for this record.
     ///
     /// # Errors
