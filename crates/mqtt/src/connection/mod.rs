@@ -1,0 +1,268 @@
+//! One connection of a session: both directions are kept moving by one task, writes are gathered,
+//! and neither side ever waits for the other.
+
+mod input;
+mod output;
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::error::SessionError;
+use crate::handshake::Accepted;
+use crate::heartbeat::Heartbeat;
+use crate::message::{Delivery, Message};
+use crate::options::{Event, Limits};
+use crate::packet::{self, Decoder, Encoder};
+use crate::session::State;
+use crate::shared::Status;
+use crate::wire::Wire;
+
+/// How a connection ended.
+pub(crate) enum End {
+    /// With DISCONNECT, on request.
+    Closed,
+    /// It broke; another may follow.
+    Lost(String),
+    /// No other will do better.
+    Fatal(SessionError),
+}
+
+/// A message of QoS 0 in the output.
+struct Unwritten {
+    /// The position in the stream behind its last byte.
+    end: u64,
+    ticket: u64,
+    message: Message,
+}
+
+/// A connection and what belongs to it alone.
+pub(crate) struct Connection<'a> {
+    state: &'a mut State,
+    wire: Wire,
+    decoder: Decoder,
+    encoder: Encoder,
+    limits: Limits,
+    unwritten: VecDeque<Unwritten>,
+    deliveries: Vec<Delivery>,
+    reading: bool,
+    /// The SUBSCRIBE that waits for its SUBACK, and until when it may.
+    subscribing: Option<(u16, Instant)>,
+    session_present: bool,
+    heartbeat: Heartbeat,
+    tick: Pin<Box<Sleep>>,
+    useful: bool,
+}
+
+impl<'a> Connection<'a> {
+    /// Takes over an accepted connection and makes due what the session has left.
+    pub(crate) fn new(state: &'a mut State, accepted: Accepted) -> Self {
+        let limits = accepted.limits;
+        state
+            .outgoing
+            .connected(accepted.session_present, limits.receive_maximum);
+        state.outgoing.be_born(state.options.birth.clone());
+        state.incoming.connected(accepted.session_present);
+        let keep_alive = match limits.keep_alive {
+            // [MQTT-3.1.2-21]
+            Some(seconds) => Duration::from_secs(u64::from(seconds)),
+            None => Duration::from_secs(u64::from(state.options.keep_alive_seconds())),
+        };
+        let heartbeat = Heartbeat::new(keep_alive, Instant::now());
+        let tick = heartbeat.tick();
+        Self {
+            encoder: Encoder::new(state.options.version, limits),
+            state,
+            wire: Wire::new(accepted.stream, accepted.input),
+            decoder: accepted.decoder,
+            limits,
+            unwritten: VecDeque::new(),
+            deliveries: Vec::new(),
+            reading: true,
+            subscribing: None,
+            session_present: accepted.session_present,
+            heartbeat,
+            tick: Box::pin(sleep(tick)),
+            useful: false,
+        }
+    }
+
+    /// Whether anything but the CONNACK came from the broker.
+    pub(crate) fn was_useful(&self) -> bool {
+        self.useful
+    }
+
+    /// Gives back to the session what did not get out.
+    pub(crate) fn salvage(mut self) {
+        self.settle_written();
+        let unsent = self.unwritten.drain(..);
+        self.state
+            .outgoing
+            .disconnected(unsent.map(|entry| (entry.ticket, entry.message)));
+        self.state.post();
+        self.state.shared.deliver(&mut self.deliveries);
+    }
+
+    /// Runs until the end.
+    pub(crate) async fn run(&mut self) -> End {
+        if let Err(end) = self.subscribe() {
+            return end;
+        }
+        loop {
+            self.state.collect();
+            if let Err(end) = self.read_packets() {
+                return end;
+            }
+            self.write_packets();
+            if let Err(end) = self.keep_alive() {
+                return end;
+            }
+            self.settle_written();
+            self.state.post();
+            self.state.shared.deliver(&mut self.deliveries);
+            if self.state.may_close() {
+                if self.state.shared.is_hanging_up() {
+                    return End::Closed;
+                }
+                if self.wire.output.is_empty() && self.subscribing.is_none() {
+                    return self.close().await;
+                }
+            }
+            if let Err(error) = self.step().await {
+                return End::Lost(describe(&error));
+            }
+        }
+    }
+
+    /// Subscribes, unless the broker has kept the subscriptions of this very run.
+    fn subscribe(&mut self) -> Result<(), End> {
+        let kept = self.session_present && self.state.was_online;
+        let subscriptions = &self.state.options.subscriptions;
+        if subscriptions.is_empty() || kept {
+            self.online();
+            return Ok(());
+        }
+        let Some(id) = self.state.outgoing.subscribe_id() else {
+            return Err(End::Lost("no packet identifier is free".to_owned()));
+        };
+        packet::subscribe(
+            &mut self.wire.output,
+            self.state.options.version,
+            id,
+            subscriptions,
+        );
+        let until = Instant::now() + self.state.options.connect_timeout;
+        self.subscribing = Some((id, until));
+        if self.session_present {
+            // The messages of the kept session come first, and a broker whose window is full of them may say
+            // nothing more, SUBACK included, until some are acknowledged.
+            self.online();
+        }
+        Ok(())
+    }
+
+    fn online(&mut self) {
+        let again = self.state.was_online;
+        self.state.was_online = true;
+        self.state.shared.set_status(Status::Online(self.limits));
+        self.state.tell(Event::Connected {
+            session_present: self.session_present,
+            again,
+        });
+        let granted = self.limits.session_expiry.map(u64::from);
+        if let (Some(asked), Some(granted)) = (self.state.options.session_expiry, granted)
+            && granted < asked.as_secs()
+        {
+            let granted = Duration::from_secs(granted);
+            self.state.tell(Event::ExpiresSooner { asked, granted });
+        }
+    }
+
+    fn keep_alive(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        // While the inbox is full nothing is read, so the answer may be there already.
+        if let Some((_, until)) = self.subscribing
+            && self.reading
+            && now >= until
+        {
+            return Err(End::Lost("no SUBACK came in time".to_owned()));
+        }
+        self.heartbeat
+            .check(now, self.reading, self.wire.written)
+            .map_err(|silence| End::Lost(silence.to_string()))?;
+        if self.heartbeat.is_due(now, self.reading) {
+            Encoder::ping(&mut self.wire.output);
+            self.heartbeat.pinged(self.wire.appended());
+        }
+        Ok(())
+    }
+
+    /// Waits until something can be done, and does what input and output there is.
+    async fn step(&mut self) -> io::Result<()> {
+        let Self {
+            state,
+            wire,
+            reading,
+            heartbeat,
+            tick,
+            ..
+        } = self;
+        let mut wake = pin!(state.shared.wake.notified());
+        poll_fn(|cx| {
+            let mut progress = false;
+            let output = wire.poll_output(cx);
+            if *reading && wire.poll_input(cx)? {
+                heartbeat.received(Instant::now());
+                progress = true;
+            }
+            match output {
+                Ok(false) => {}
+                Ok(true) => {
+                    heartbeat.sent(Instant::now());
+                    progress = true;
+                }
+                // First what the broker said before it hung up: it may be why.
+                Err(_) if progress => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            progress |= wake.as_mut().poll(cx).is_ready();
+            if tick.as_mut().poll(cx).is_ready() {
+                tick.as_mut().reset(Instant::now() + heartbeat.tick());
+                if heartbeat.is_quiet() {
+                    wire.shrink();
+                }
+                progress = true;
+            }
+            if progress {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    async fn close(&mut self) -> End {
+        let end_session = self.state.options.session_expiry.is_none();
+        packet::disconnect(
+            &mut self.wire.output,
+            self.state.options.version,
+            end_session,
+        );
+        self.wire.close().await;
+        End::Closed
+    }
+}
+
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the broker closed the connection".to_owned(),
+        io::ErrorKind::ConnectionReset => "the broker reset the connection".to_owned(),
+        _ => error.to_string(),
+    }
+}
