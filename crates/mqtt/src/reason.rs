@@ -161,6 +161,15 @@ mod tests {
     }
 
     #[test]
+    fn every_failure_of_the_standard_has_a_name_of_its_own() {
+        // Table 2-6 has no gap.
+        let codes = (0x80..=0xa2).map(Reason);
+        let names: std::collections::HashSet<_> = codes.clone().map(Reason::name).collect();
+        assert_eq!(names.len(), codes.count());
+        assert!(!names.contains("unknown reason"));
+    }
+
+    #[test]
     fn return_codes_of_3_1_1_become_their_counterparts() {
         assert_eq!(Reason::from_return_code(0), Reason::SUCCESS);
         assert_eq!(Reason::from_return_code(5), Reason::NOT_AUTHORIZED);

@@ -34,6 +34,20 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Before the first connection.
+    pub(crate) fn new(options: SessionOptions, shared: Arc<Shared>) -> Self {
+        Self {
+            outgoing: Outgoing::new(options.inflight),
+            incoming: Incoming::default(),
+            options,
+            shared,
+            settled: Vec::new(),
+            collected: VecDeque::new(),
+            closing: false,
+            was_online: false,
+        }
+    }
+
     /// Takes over what the application has put in the outbox, or gives up everything if it says
     /// so.
     pub(crate) fn collect(&mut self) {
@@ -133,16 +147,7 @@ const SHORT: Duration = Duration::from_secs(5);
 pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts: Arc<Semaphore>) {
     let mut backoff = Backoff::new(options.seed);
     let mut short_lived = 0;
-    let mut state = State {
-        outgoing: Outgoing::new(options.inflight),
-        incoming: Incoming::default(),
-        options,
-        shared,
-        settled: Vec::new(),
-        collected: VecDeque::new(),
-        closing: false,
-        was_online: false,
-    };
+    let mut state = State::new(options, shared);
     loop {
         let why = match connect(&mut state, &attempts).await {
             None => return state.finish(Ok(())),

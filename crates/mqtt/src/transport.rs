@@ -225,3 +225,17 @@ fn describe_websocket(error: &WsError) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn small_packets_do_not_wait_for_the_answer_to_those_before() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("mqtt://{}/t", listener.local_addr().unwrap());
+        let address: crate::Address = address.parse().unwrap();
+        let stream = open_tcp(&address.broker).await.unwrap();
+        assert!(stream.nodelay().unwrap(), "TCP_NODELAY");
+    }
+}

@@ -1,11 +1,23 @@
 //! The session: how it begins, what happens when the broker goes away, and how it ends.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::thread;
 
-use tapline_testkit::Signal;
-use tapline_testkit::scripted::Scripted;
+use tapline_testkit::scripted::{Peer, Scripted};
+use tapline_testkit::{Running, Signal};
 
 use super::{address, payloads, serve, tool, wait_published};
+
+/// The tool at work: a first record is delivered.
+fn start(arguments: &[&str]) -> (Scripted, Running, Peer) {
+    let broker = Scripted::start();
+    let address = address(&broker, "t");
+    let running = tool(&[&[address.as_str(), "--tee"], arguments].concat()).start();
+    let (running, peer) = wait_published(running, &broker);
+    (broker, running, peer)
+}
 
 #[test]
 fn credentials_and_the_will_reach_the_broker() {
@@ -48,9 +60,7 @@ fn credentials_and_the_will_reach_the_broker() {
 
 #[test]
 fn one_reading_at_a_time_is_sent_at_once_and_teed_when_it_is_acknowledged() {
-    let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
-    let (mut running, mut peer) = wait_published(running, &broker);
+    let (_broker, mut running, mut peer) = start(&[]);
     running.write("2\n");
     serve(&mut peer, 1, |_| 0);
     running.wait_for_lines(2);
@@ -61,9 +71,7 @@ fn one_reading_at_a_time_is_sent_at_once_and_teed_when_it_is_acknowledged() {
 
 #[test]
 fn sigterm_delivers_what_was_read_and_says_disconnect() {
-    let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
-    let (mut running, mut peer) = wait_published(running, &broker);
+    let (_broker, mut running, mut peer) = start(&[]);
     running.write("2\n");
     let last = peer.expect_publish();
     running.signal(Signal::TERM);
@@ -78,9 +86,7 @@ fn sigterm_delivers_what_was_read_and_says_disconnect() {
 
 #[test]
 fn a_drain_that_takes_too_long_says_what_is_left() {
-    let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--tee", "--drain-timeout", "100ms"]).start();
-    let (mut running, mut peer) = wait_published(running, &broker);
+    let (_broker, mut running, mut peer) = start(&["--drain-timeout", "100ms"]);
     running.write("2\n");
     peer.expect_publish();
     running.signal(Signal::INT);
@@ -93,9 +99,7 @@ fn a_drain_that_takes_too_long_says_what_is_left() {
 
 #[test]
 fn sigkill_says_nothing_so_that_the_will_is_published() {
-    let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--tee", "--will-topic", "gone"]).start();
-    let (mut running, mut peer) = wait_published(running, &broker);
+    let (_broker, mut running, mut peer) = start(&["--will-topic", "gone"]);
     running.signal(Signal::KILL);
     assert_eq!(peer.read(), None);
     assert_eq!(running.wait().signal, Some(9));
@@ -103,9 +107,7 @@ fn sigkill_says_nothing_so_that_the_will_is_published() {
 
 #[test]
 fn a_broker_that_goes_away_is_waited_for_and_nothing_is_lost() {
-    let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--tee"]).start();
-    let (mut running, mut peer) = wait_published(running, &broker);
+    let (broker, mut running, mut peer) = start(&[]);
     running.write("2\n3\n");
     peer.expect_publish();
     drop(peer);
@@ -125,9 +127,7 @@ fn a_broker_that_goes_away_is_waited_for_and_nothing_is_lost() {
 
 #[test]
 fn a_takeover_ends_with_2_and_what_was_in_flight_is_rejected() {
-    let broker = Scripted::start();
-    let running = tool(&[&address(&broker, "t"), "--tee", "--client-id", "me"]).start();
-    let (mut running, mut peer) = wait_published(running, &broker);
+    let (_broker, mut running, mut peer) = start(&["--client-id", "me"]);
     running.write("2\n");
     peer.expect_publish();
     peer.send(&[0xe0, 1, 0x8e]);
@@ -139,15 +139,97 @@ fn a_takeover_ends_with_2_and_what_was_in_flight_is_rejected() {
 }
 
 #[test]
-fn a_quality_that_the_broker_lacks_is_told_before_the_first_record() {
+fn what_the_broker_lacks_for_every_record_is_told_before_the_first() {
+    // Maximum QoS 0, Retain Available 0.
+    for (property, why) in [
+        ([0x24, 0], "takes no QoS above 0"),
+        ([0x25, 0], "does not take retained messages (--retain)"),
+    ] {
+        let broker = Scripted::start();
+        let address = address(&broker, "t");
+        let serving = thread::spawn(move || broker.welcome(false, &property));
+        let finished = tool(&[&address, "--retain"]).finish_with("1\n");
+        finished.assert_code(2).assert_stderr(why);
+        serving.join().unwrap();
+    }
+}
+
+#[test]
+fn no_more_than_inflight_are_unacknowledged() {
+    let (_broker, mut running, mut peer) = start(&["--inflight", "2", "--keep-alive", "4s"]);
+    running.write("2\n3\n4\n");
+    running.close_stdin();
+    peer.expect_publish();
+    let second = peer.expect_publish().id;
+    // Nothing else until there is room.
+    peer.expect(0xc0);
+    peer.send(&[0xd0, 0]);
+    peer.answer(0x40, second, 0);
+    assert_eq!(peer.expect_publish().text(), "4");
+}
+
+#[test]
+fn the_connection_is_kept_alive_while_stdin_says_nothing_and_while_stdout_takes_nothing() {
     let broker = Scripted::start();
-    let address = address(&broker, "t");
-    let serving = thread::spawn(move || broker.welcome(false, &[0x24, 0]));
-    let finished = tool(&[&address]).finish_with("1\n");
-    finished
-        .assert_code(2)
-        .assert_stderr("takes no QoS above 0");
-    serving.join().unwrap();
+    let (reader, writer) = io::pipe().unwrap();
+    let mut running = tool(&[&address(&broker, "t"), "--tee", "--keep-alive", "1s"])
+        .stdout_to(File::from(OwnedFd::from(writer)))
+        .start();
+    let mut peer = broker.welcome(false, &[]);
+    serve_until_idle(&mut peer);
+    // More than a pipe holds.
+    let line = "x".repeat(50_000);
+    running.feed(format!("{line}\n").repeat(10));
+    serve_until_idle(&mut peer);
+    let teed = thread::spawn(move || BufReader::new(reader).lines().map_while(Result::ok).count());
+    serve_until_idle(&mut peer);
+    running.wait().assert_code(0);
+    assert_eq!(teed.join().unwrap(), 10);
+}
+
+/// Acknowledges what comes, until nothing but three PINGREQs came in a row, or the end.
+fn serve_until_idle(peer: &mut Peer) {
+    let mut pings = 0;
+    while pings < 3 {
+        match peer.read() {
+            Some((0xc0, _)) => {
+                pings += 1;
+                peer.send(&[0xd0, 0]);
+            }
+            Some((0x32, body)) => {
+                pings = 0;
+                peer.answer(0x40, u16::from_be_bytes([body[3], body[4]]), 0);
+            }
+            Some((0xe0, _)) | None => return,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_session_that_was_kept_goes_on_but_not_for_messages_of_qos_2() {
+    let session = ["--client-id", "me", "--session-expiry", "1h"];
+    for (options, anew) in [
+        (&[][..], false),
+        (&["--qos", "2"], true),
+        (&["-J"], true),
+        (&["-J", "--qos", "1"], false),
+        (&["--birth-topic", "b", "--birth-qos", "2"], true),
+    ] {
+        let broker = Scripted::start();
+        let address = address(&broker, "t");
+        let mut running = tool(&[&[address.as_str()], &session[..], options].concat()).start();
+        let mut peer = broker.welcome(true, &[]);
+        if anew {
+            // Session Expiry Interval 0.
+            assert_eq!(peer.expect_disconnect(), [0, 5, 0x11, 0, 0, 0, 0]);
+            drop(peer);
+            peer = broker.welcome(false, &[]);
+        }
+        running.write("{\"value\":1}\n");
+        // The record, or the birth message.
+        peer.expect_publish();
+    }
 }
 
 #[test]

@@ -10,12 +10,28 @@ use tapline_mqtt::{
 };
 
 use tapline_testkit::LIMIT;
-use tapline_testkit::scripted::Scripted;
+use tapline_testkit::scripted::{Peer, Scripted};
 
 /// Of a session with this broker.
 pub(crate) fn options(broker: &Scripted) -> SessionOptions {
     let address: Address = broker.url().parse().unwrap();
     SessionOptions::new(address.broker, "test")
+}
+
+/// A client whose CONNECT waits for its answer.
+pub(crate) fn asking() -> (Scripted, Client, Peer) {
+    let broker = Scripted::start();
+    let client = Client::open(options(&broker));
+    let mut peer = broker.accept();
+    peer.expect(0x10);
+    (broker, client, peer)
+}
+
+/// A client that was let in, with these properties of CONNACK.
+pub(crate) fn connected(properties: &[u8]) -> (Scripted, Client, Peer) {
+    let (broker, client, mut peer) = asking();
+    peer.connack(false, 0, properties);
+    (broker, client, peer)
 }
 
 /// A reactor, a session, and what it tells.

@@ -1,10 +1,11 @@
 //! The way to a session, and all that can be in the way.
 
+use std::io::Read;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, options};
-use tapline_mqtt::{Event, Qos, Subscription, Tls, TlsFiles, Version};
+use crate::client::{Client, asking, connected, options};
+use tapline_mqtt::{Event, Qos, SessionOptions, Subscription, Tls, TlsFiles, Version};
 use tapline_testkit::LIMIT;
 use tapline_testkit::scripted::Scripted;
 
@@ -45,10 +46,7 @@ fn the_peer_is_silent() {
 
 #[test]
 fn the_peer_speaks_http() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.accept();
-    peer.expect(0x10);
+    let (_broker, client, mut peer) = asking();
     peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(
         client.failure(),
@@ -58,38 +56,14 @@ fn the_peer_speaks_http() {
 
 #[test]
 fn the_peer_hangs_up() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.accept();
-    peer.expect(0x10);
+    let (_broker, client, peer) = asking();
     drop(peer);
     assert!(client.failure().contains("without a CONNACK"));
 }
 
 #[test]
-fn the_broker_refuses_with_a_reason_and_its_words() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.accept();
-    peer.expect(0x10);
-    // Reason String "go away".
-    peer.connack(
-        false,
-        0x87,
-        &[0x1f, 0, 7, b'g', b'o', b' ', b'a', b'w', b'a', b'y'],
-    );
-    assert_eq!(
-        client.failure(),
-        "the broker refused the connection: Not authorized (0x87): go away"
-    );
-}
-
-#[test]
 fn a_broker_of_3_1_1_alone_is_named_as_such() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.accept();
-    peer.expect(0x10);
+    let (_broker, client, mut peer) = asking();
     peer.send(&[0x20, 2, 0, 1]);
     assert!(client.failure().contains("does not speak MQTT 5"));
 }
@@ -110,19 +84,52 @@ fn return_codes_of_3_1_1_are_named() {
     );
 }
 
-#[test]
-fn tls_to_a_peer_without_it_is_told() {
-    let broker = Scripted::start();
+/// Of a session over TLS that offers these protocols.
+fn secured(broker: &Scripted, protocols: &[&str]) -> SessionOptions {
     let authority = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(authority.path(), include_str!("ca.pem")).unwrap();
     let files = TlsFiles {
         ca: Some(authority.path().to_owned()),
         ..TlsFiles::default()
     };
-    let mut options = options(&broker);
+    let protocols: Vec<_> = protocols.iter().map(ToString::to_string).collect();
+    let mut options = options(broker);
     options.broker.scheme = tapline_mqtt::Scheme::Mqtts;
-    options.tls = Some(Tls::load(&files, &[]).unwrap());
-    let client = Client::open(options);
+    options.tls = Some(Tls::load(&files, &protocols).unwrap());
+    options
+}
+
+#[test]
+fn the_client_hello_offers_the_protocols_that_were_asked_for_in_their_order() {
+    // The extension (RFC 7301, section 3.1): its type 16, its length, that of the list, and each name behind its length.
+    for (protocols, extension) in [
+        (
+            &["mqtt", "x-amzn-mqtt-ca"][..],
+            &b"\0\x10\0\x16\0\x14\x04mqtt\x0ex-amzn-mqtt-ca"[..],
+        ),
+        (&["mqtt"], b"\0\x10\0\x07\0\x05\x04mqtt"),
+    ] {
+        let broker = Scripted::start();
+        let _client = Client::open(secured(&broker, protocols));
+        let mut peer = broker.accept();
+        // A handshake, version 3.1 and length in front.
+        let mut header = [0; 5];
+        peer.stream.read_exact(&mut header).unwrap();
+        assert_eq!(header[0], 0x16);
+        let mut hello = vec![0; usize::from(u16::from_be_bytes([header[3], header[4]]))];
+        peer.stream.read_exact(&mut hello).unwrap();
+        let mut parts = hello.windows(extension.len());
+        assert!(
+            parts.any(|part| part == extension),
+            "{protocols:?}: {hello:?}"
+        );
+    }
+}
+
+#[test]
+fn tls_to_a_peer_without_it_is_told() {
+    let broker = Scripted::start();
+    let client = Client::open(secured(&broker, &[]));
     let mut peer = broker.accept();
     peer.send(b"220 mail ready\r\n");
     assert_eq!(client.failure(), "TLS: the peer does not speak TLS");
@@ -182,9 +189,7 @@ fn a_lower_qos_than_asked_for_is_told() {
 
 #[test]
 fn closing_says_disconnect_and_leaves_no_session_behind() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
     client.session.start_close();
     // Session Expiry Interval 0.
@@ -195,29 +200,15 @@ fn closing_says_disconnect_and_leaves_no_session_behind() {
 
 #[test]
 fn dropping_a_session_says_nothing_so_that_the_will_is_published() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     assert!(client.session.wait_connected(LIMIT).unwrap().is_ok());
     drop(client);
     assert_eq!(peer.read(), None);
 }
 
 #[test]
-fn a_takeover_is_not_fought() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
-    peer.send(&[0xe0, 1, 0x8e]);
-    let failure = client.failure();
-    assert!(failure.starts_with("another client took over the session of client identifier test"));
-}
-
-#[test]
 fn a_takeover_is_seen_also_while_the_connection_is_full() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     let message = tapline_mqtt::Message {
         topic: "t".into(),
         payload: vec![0; 8 << 20].into(),
@@ -275,18 +266,29 @@ fn silence_is_found_by_keep_alive_and_the_connection_replaced() {
 }
 
 #[test]
-fn a_session_that_is_to_end_sooner_than_asked_for_is_told() {
-    let broker = Scripted::start();
-    let mut options = options(&broker);
-    options.session_expiry = Some(Duration::from_hours(1));
-    let client = Client::open(options);
-    // Session Expiry Interval 60 s.
-    let _peer = broker.welcome(false, &[0x11, 0, 0, 0, 60]);
-    let (asked, granted) = client.event(|event| match event {
-        Event::ExpiresSooner { asked, granted } => Some((asked, granted)),
-        _ => None,
-    });
-    assert_eq!((asked.as_secs(), granted.as_secs()), (3_600, 60));
+fn attempts_come_at_growing_intervals_until_a_connection_is_of_use() {
+    let (broker, client, peer) = connected(&[]);
+    let assert_wait_of = |step| {
+        let step = Duration::from_millis(step);
+        let wait = client.event(|event| match event {
+            Event::Lost { retry_in, .. } => Some(retry_in),
+            _ => None,
+        });
+        assert!(wait >= step / 2 && wait <= step, "{wait:?} of {step:?}");
+    };
+    drop(peer);
+    for step in [200, 400, 800] {
+        assert_wait_of(step);
+        drop(broker.accept());
+    }
+    assert_wait_of(1600);
+    client.publish(0, Qos::AtLeastOnce);
+    let mut peer = broker.welcome(false, &[]);
+    let id = peer.expect_publish().id;
+    peer.answer(0x40, id, 0);
+    assert!(client.settled().outcome.is_ok());
+    drop(peer);
+    assert_wait_of(200);
 }
 
 #[test]
@@ -305,28 +307,13 @@ fn a_patient_session_tries_again_until_the_broker_is_there_or_says_no() {
 
 #[test]
 fn hanging_up_gives_up_what_is_under_way_and_says_no_disconnect() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     client.publish(0, Qos::AtLeastOnce);
     peer.expect_publish();
     client.session.hang_up();
     assert_eq!(peer.read(), None);
     assert!(client.settled().outcome.is_err());
     assert!(client.session.close(LIMIT), "it is over already");
-}
-
-#[test]
-fn the_keep_alive_of_the_broker_goes_before_the_own() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    // Server Keep Alive 1 s, where the client has asked for 60 s.
-    let mut peer = broker.welcome(false, &[0x13, 0, 1]);
-    for _ in 0..2 {
-        peer.expect(0xc0);
-        peer.send(&[0xd0, 0]);
-    }
-    assert!(client.session.limits().is_some());
 }
 
 #[test]

@@ -2,5 +2,7 @@
 
 mod client;
 mod connecting;
+mod limits;
 mod publishing;
+mod reasons;
 mod subscribing;

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use crate::client::{Client, options};
+use crate::client::{Client, connected, options};
 use tapline_mqtt::{Event, PublishError, Qos, Reason, Refusal};
-use tapline_testkit::LIMIT;
 use tapline_testkit::scripted::Scripted;
 
 #[test]
 fn answers_out_of_order_settle_their_own_message() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     for ticket in 0..3 {
         client.publish(ticket, Qos::AtLeastOnce);
     }
@@ -34,9 +31,7 @@ fn answers_out_of_order_settle_their_own_message() {
 
 #[test]
 fn qos_0_is_settled_when_it_is_written() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     client.publish(7, Qos::AtMostOnce);
     assert_eq!(client.settled().ticket, 7);
     assert_eq!(peer.expect_publish().text(), "7");
@@ -44,14 +39,15 @@ fn qos_0_is_settled_when_it_is_written() {
 
 #[test]
 fn qos_2_takes_both_steps_and_a_refused_pubrec_ends_it() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     client.publish(0, Qos::ExactlyOnce);
     client.publish(1, Qos::ExactlyOnce);
     let (good, bad) = (peer.expect_publish().id, peer.expect_publish().id);
     peer.answer(0x50, bad, 0x97);
-    assert!(client.settled().outcome.is_err());
+    assert_eq!(
+        client.settled().outcome.unwrap_err().to_string(),
+        "the broker refused the message: Quota exceeded (0x97)"
+    );
     peer.answer(0x50, good, 0);
     assert_eq!(peer.expect(0x62), good.to_be_bytes());
     peer.answer(0x70, good, 0);
@@ -63,54 +59,8 @@ fn qos_2_takes_both_steps_and_a_refused_pubrec_ends_it() {
 }
 
 #[test]
-fn the_receive_maximum_of_the_broker_bounds_the_window() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[0x21, 0, 2]);
-    for ticket in 0..3 {
-        client.publish(ticket, Qos::AtLeastOnce);
-    }
-    let first = peer.expect_publish();
-    let second = peer.expect_publish();
-    // A third would come before the answer to this PINGREQ's turn; it comes only after a PUBACK.
-    peer.stream
-        .set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
-    let mut byte = [0];
-    assert!(
-        std::io::Read::read(&mut peer.stream, &mut byte).is_err(),
-        "a third came"
-    );
-    peer.stream.set_read_timeout(Some(LIMIT)).unwrap();
-    peer.answer(0x40, second.id, 0);
-    assert_eq!(peer.expect_publish().text(), "2");
-    assert_ne!(first.id, second.id);
-}
-
-#[test]
-fn limits_of_the_broker_refuse_single_messages() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    // Maximum QoS 1.
-    let mut peer = broker.welcome(false, &[0x24, 1]);
-    client.publish(0, Qos::ExactlyOnce);
-    client.publish(1, Qos::AtLeastOnce);
-    let refused = client.settled();
-    assert_eq!(refused.ticket, 0);
-    assert!(matches!(
-        *refused.outcome.unwrap_err(),
-        Refusal::QosNotSupported {
-            limit: Qos::AtLeastOnce
-        }
-    ));
-    assert_eq!(peer.expect_publish().text(), "1");
-}
-
-#[test]
 fn a_kept_session_gets_the_unanswered_again_with_dup_and_the_answered_not() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (broker, client, mut peer) = connected(&[]);
     for ticket in 0..3 {
         client.publish(ticket, Qos::AtLeastOnce);
     }
@@ -133,9 +83,7 @@ fn a_kept_session_gets_the_unanswered_again_with_dup_and_the_answered_not() {
 
 #[test]
 fn a_lost_session_gets_everything_unanswered_anew_and_without_dup() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (broker, client, mut peer) = connected(&[]);
     client.publish(0, Qos::ExactlyOnce);
     client.publish(1, Qos::AtLeastOnce);
     let released = peer.expect_publish().id;
@@ -152,9 +100,7 @@ fn a_lost_session_gets_everything_unanswered_anew_and_without_dup() {
 
 #[test]
 fn a_pubrel_is_sent_again_in_a_kept_session() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (broker, client, mut peer) = connected(&[]);
     client.publish(0, Qos::ExactlyOnce);
     let id = peer.expect_publish().id;
     peer.answer(0x50, id, 0);
@@ -182,9 +128,7 @@ fn what_is_published_while_the_broker_is_away_waits_for_it() {
 
 #[test]
 fn closing_waits_for_the_answers_and_abandoning_does_not() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (broker, client, mut peer) = connected(&[]);
     client.publish(0, Qos::AtLeastOnce);
     let id = peer.expect_publish().id;
     client.session.start_close();
@@ -208,9 +152,7 @@ fn closing_waits_for_the_answers_and_abandoning_does_not() {
 
 #[test]
 fn a_full_session_gives_the_message_back_and_an_ended_one_settles_all() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+    let (_broker, client, mut peer) = connected(&[]);
     let message = tapline_mqtt::Message {
         topic: "t".into(),
         payload: vec![0; 1 << 20].into(),
@@ -243,36 +185,6 @@ fn a_full_session_gives_the_message_back_and_an_ended_one_settles_all() {
         client.session.publish(0, message),
         Err(PublishError::Ended(_))
     ));
-}
-
-#[test]
-fn aliases_begin_anew_on_each_connection_also_for_what_is_sent_again() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    // Topic Alias Maximum 1.
-    let mut peer = broker.welcome(false, &[0x22, 0, 1]);
-    for ticket in 0..2 {
-        client.publish_to("fleet/a", ticket, Qos::AtLeastOnce);
-    }
-    let alias = vec![0x23, 0, 1];
-    for topic in ["fleet/a", ""] {
-        let sent = peer.expect_publish();
-        assert_eq!((&*sent.topic, &sent.properties), (topic, &alias));
-    }
-    drop(peer);
-    let mut peer = broker.welcome(true, &[0x22, 0, 1]);
-    for topic in ["fleet/a", ""] {
-        let sent = peer.expect_publish();
-        assert!(sent.dup);
-        assert_eq!((&*sent.topic, &sent.properties), (topic, &alias));
-    }
-    drop(peer);
-    // No alias at all.
-    let mut peer = broker.welcome(true, &[]);
-    for _ in 0..2 {
-        let sent = peer.expect_publish();
-        assert_eq!((&*sent.topic, &sent.properties), ("fleet/a", &Vec::new()));
-    }
 }
 
 /// A message that says "online".
@@ -396,18 +308,41 @@ fn what_an_older_subscription_of_the_session_brings_is_left_to_the_broker() {
 const COUNT: u64 = 12_000;
 
 #[test]
-fn both_directions_move_while_the_broker_answers_late() {
-    let broker = Scripted::start();
-    let client = Client::open(options(&broker));
-    let mut peer = broker.welcome(false, &[]);
+fn both_directions_move_while_the_broker_answers_late_and_one_message_last() {
+    let (_broker, client, mut peer) = connected(&[]);
     for ticket in 0..COUNT {
         client.publish(ticket, Qos::AtLeastOnce);
     }
-    for _ in 0..COUNT {
+    let last = peer.expect_publish().id;
+    for _ in 1..COUNT {
         let id = peer.expect_publish().id;
+        assert_ne!(id, last, "the identifiers run in a circle around it");
         peer.answer(0x40, id, 0);
     }
-    for _ in 0..COUNT {
-        assert!(client.settled().outcome.is_ok());
+    for _ in 1..COUNT {
+        let settled = client.settled();
+        assert!(settled.outcome.is_ok() && settled.ticket != 0);
     }
+    peer.answer(0x40, last, 0);
+    assert_eq!(client.settled().ticket, 0);
+}
+
+#[test]
+fn an_answer_to_what_this_connection_has_not_carried_yet_settles_nothing() {
+    let (broker, client, mut peer) = connected(&[]);
+    for ticket in 0..2 {
+        client.publish(ticket, Qos::AtLeastOnce);
+    }
+    let ids = [peer.expect_publish().id, peer.expect_publish().id];
+    drop(peer);
+    // Receive Maximum 1: the second has to wait for the first.
+    let mut peer = broker.welcome(true, &[0x21, 0, 1]);
+    assert_eq!(peer.expect_publish().id, ids[0]);
+    peer.answer(0x40, ids[1], 0);
+    peer.answer(0x40, ids[0], 0);
+    assert_eq!(client.settled().ticket, 0);
+    let second = peer.expect_publish();
+    assert_eq!((second.id, second.dup), (ids[1], true));
+    peer.answer(0x40, ids[1], 0);
+    assert_eq!(client.settled().ticket, 1);
 }

@@ -20,11 +20,17 @@ fn subscribed(broker: &Scripted) -> Peer {
     peer
 }
 
-#[test]
-fn answers_go_out_only_when_the_application_is_done_and_in_the_order_of_receipt() {
+/// A client that has subscribed.
+fn tapping() -> (Scripted, Client, Peer) {
     let broker = Scripted::start();
     let client = Client::open(subscribing(&broker));
-    let mut peer = subscribed(&broker);
+    let peer = subscribed(&broker);
+    (broker, client, peer)
+}
+
+#[test]
+fn answers_go_out_only_when_the_application_is_done_and_in_the_order_of_receipt() {
+    let (_broker, client, mut peer) = tapping();
     peer.publish(11, 1, false, b"a");
     peer.publish(5, 2, false, b"b");
     peer.publish(0, 0, false, b"c");
@@ -41,9 +47,7 @@ fn answers_go_out_only_when_the_application_is_done_and_in_the_order_of_receipt(
 
 #[test]
 fn an_answer_never_crosses_to_another_connection() {
-    let broker = Scripted::start();
-    let client = Client::open(subscribing(&broker));
-    let mut peer = subscribed(&broker);
+    let (broker, client, mut peer) = tapping();
     peer.publish(1, 1, false, b"old");
     let old = client.receive().token;
     drop(peer);
@@ -62,9 +66,7 @@ fn an_answer_never_crosses_to_another_connection() {
 
 #[test]
 fn qos_2_in_a_kept_session_is_delivered_once() {
-    let broker = Scripted::start();
-    let client = Client::open(subscribing(&broker));
-    let mut peer = subscribed(&broker);
+    let (broker, client, mut peer) = tapping();
     peer.publish(9, 2, false, b"once");
     let token = client.receive().token;
     drop(peer);
@@ -183,9 +185,7 @@ fn a_blocked_application_stops_the_reading_and_not_the_keep_alive() {
 
 #[test]
 fn properties_reach_the_application() {
-    let broker = Scripted::start();
-    let client = Client::open(subscribing(&broker));
-    let mut peer = subscribed(&broker);
+    let (_broker, client, mut peer) = tapping();
     // Content Type "j", then the user properties k=1 and k=2.
     let properties = [
         0x03, 0, 1, b'j', 0x26, 0, 1, b'k', 0, 1, b'1', 0x26, 0, 1, b'k', 0, 1, b'2',
@@ -208,9 +208,7 @@ fn properties_reach_the_application() {
 
 #[test]
 fn closing_answers_what_was_acknowledged_first() {
-    let broker = Scripted::start();
-    let client = Client::open(subscribing(&broker));
-    let mut peer = subscribed(&broker);
+    let (_broker, client, mut peer) = tapping();
     peer.publish(1, 1, false, b"x");
     let session: &Session = &client.session;
     session.acknowledge(client.receive().token);
