@@ -21,7 +21,8 @@ use tapline_pipe::units::parse_duration;
 /// Each line is a message, byte for byte. It counts as delivered when the broker has acknowledged it (at
 /// QoS 0: when it is written), and the exit code tells the truth: 0 all delivered; 1 some were not; 2 it could
 /// not run; 130, 143 stopped by SIGINT, SIGTERM after the drain. A connection that breaks is replaced, and what
-/// was not acknowledged is sent again; meanwhile stdin is not read further than the queue is long.
+/// was not acknowledged is sent again; meanwhile stdin is not read further than the queue is long. A message at
+/// which the broker hangs up six times in a row, while it answers otherwise, is rejected.
 ///
 /// Example, one topic for each generator:
 ///

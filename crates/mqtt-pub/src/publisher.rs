@@ -201,6 +201,7 @@ impl publish::Publisher for Publisher {
 fn reject(refusal: &Refusal) -> Rejection {
     let reason = match refusal {
         Refusal::Broker { .. }
+        | Refusal::HungUp { .. }
         | Refusal::TooLarge { .. }
         | Refusal::QosNotSupported { .. }
         | Refusal::RetainNotSupported => Reason::Refused,

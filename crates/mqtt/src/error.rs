@@ -84,7 +84,7 @@ fn describe_io(error: &io::Error) -> String {
     }
 }
 
-fn describe_text(text: Option<&str>) -> String {
+pub(crate) fn describe_text(text: Option<&str>) -> String {
     text.map_or_else(String::new, |text| format!(": {}", text.escape_debug()))
 }
 
@@ -159,6 +159,17 @@ pub enum Refusal {
     /// The broker keeps no retained messages.
     #[error("the broker does not take retained messages")]
     RetainNotSupported,
+    /// The broker hung up whenever it had got it, as one of MQTT 3.1.1 says no [MQTT-3.3.5-2].
+    #[error(
+        "the broker hung up {times} times in a row when it had this message ({why}): is it too large, or its \
+         topic not allowed?"
+    )]
+    HungUp {
+        /// On how many connections.
+        times: u32,
+        /// How the last of them ended.
+        why: String,
+    },
     /// The application gave up waiting.
     #[error("not acknowledged when the time was up")]
     Abandoned,

@@ -129,6 +129,11 @@ impl Reason {
         )
     }
 
+    /// Whether a DISCONNECT with this code may be about one message: another would have been taken.
+    pub(crate) fn blames_message(self) -> bool {
+        matches!(self.0, 0x87 | 0x90 | 0x95 | 0x99 | 0x9a | 0x9b)
+    }
+
     /// Whether a DISCONNECT with this code ends the session for good: another client has taken the
     /// identifier, or what was sent would be refused again.
     #[must_use]

@@ -31,7 +31,26 @@ pub(crate) struct State {
     closing: bool,
     /// Whether a connection was there and subscribed.
     pub(crate) was_online: bool,
+    suspect: Option<Suspect>,
 }
+
+/// A message that may be why the broker hangs up: the first that it had not answered when it did. A broker of MQTT
+/// 3.1.1 can't refuse a message in another way [MQTT-3.3.5-2], and one that is sent again and again would hold up all
+/// behind it for ever.
+///
+/// A broker or a link in trouble hangs up, too, and must not cost a good record. So the suspect is put on trial: on each
+/// further connection it is sent only when the broker has answered a PINGREQ and all that goes before it, and nothing is
+/// sent behind it; only an end that follows on that counts, and the time between the trials grows.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    ticket: u64,
+    /// Connections in a row that ended like that.
+    hang_ups: u32,
+}
+
+/// From so many on the suspect is on trial, and with so many it is found to be the reason.
+const TRIAL: u32 = 2;
+const GUILTY: u32 = 6;
 
 impl State {
     /// Before the first connection.
@@ -45,6 +64,7 @@ impl State {
             collected: VecDeque::new(),
             closing: false,
             was_online: false,
+            suspect: None,
         }
     }
 
@@ -90,6 +110,7 @@ impl State {
         size: usize,
         outcome: Result<crate::Reason, Box<Refusal>>,
     ) {
+        self.suspect = self.suspect.filter(|suspect| suspect.ticket != ticket);
         if ticket == BIRTH {
             match outcome {
                 Ok(_) => {}
@@ -103,6 +124,37 @@ impl State {
             outcome,
             size,
         });
+    }
+
+    /// Whether a message is on trial.
+    pub(crate) fn is_trying(&self) -> bool {
+        self.suspect
+            .is_some_and(|suspect| suspect.hang_ups >= TRIAL)
+    }
+
+    /// The broker has hung up, `first` being what it had not answered.
+    pub(crate) fn hung_up(&mut self, first: Option<u64>, why: &str) {
+        let Some(ticket) = first else {
+            // Before anything was sent, which says nothing.
+            return;
+        };
+        let before = self.suspect.filter(|suspect| suspect.ticket == ticket);
+        let hang_ups = before.map_or(0, |suspect| suspect.hang_ups) + 1;
+        self.suspect = Some(Suspect { ticket, hang_ups });
+        if hang_ups < GUILTY {
+            return;
+        }
+        if ticket == BIRTH {
+            // The next connection would not outlive it either.
+            self.options.birth = None;
+        }
+        for message in self.outgoing.remove(ticket) {
+            let refusal = Refusal::HungUp {
+                times: hang_ups,
+                why: why.to_owned(),
+            };
+            self.settle(ticket, message.size(), Err(Box::new(refusal)));
+        }
     }
 
     pub(crate) fn post(&mut self) {
@@ -163,12 +215,12 @@ pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts
                 if connection.was_useful() {
                     backoff.reset();
                 }
-                connection.salvage();
+                connection.salvage(&end);
                 match end {
                     End::Closed => return state.finish(Ok(())),
                     End::Fatal(error) => return state.finish(Err(error)),
-                    End::Lost(why) if short_lived < SUSPICIOUS => why,
-                    End::Lost(why) => {
+                    End::HungUp(why) | End::Lost(why) if short_lived < SUSPICIOUS => why,
+                    End::HungUp(why) | End::Lost(why) => {
                         let id = state.options.client_id.escape_debug();
                         format!("{why}, as it did before: has another client the identifier {id}?")
                     }

@@ -79,6 +79,23 @@ fn a_message_larger_than_the_broker_takes_is_rejected_and_its_neighbours_are_not
 }
 
 #[test]
+fn a_message_too_large_for_a_broker_that_can_only_hang_up_is_rejected_and_its_neighbours_are_not() {
+    let broker = Mosquitto::start_with(&["max_packet_size 500"]);
+    let mut tap = tapping(&broker.topic("size"), &["--qos", "2"]);
+    let large = "x".repeat(500);
+    for qos in ["1", "2"] {
+        let options = ["--mqtt-version", "3.1.1", "--qos", qos];
+        let ran = publisher(&broker.topic("size"), &options)
+            .finish_with(format!("{qos}\n{large}\n{qos}\n"));
+        ran.assert_code(1)
+            .assert_stderr("line 2: the broker hung up 6 times in a row when it had this message");
+        assert_eq!((counts(&ran).delivered, counts(&ran).rejected), (2, 1));
+    }
+    tap.wait_for_lines(4);
+    assert_eq!(end(tap).lines(), ["1", "1", "2", "2"]);
+}
+
+#[test]
 fn ten_thousand_topics_each_keep_their_message() {
     let broker = Mosquitto::start_with(&[]);
     let lines = text((0..10_000).map(|number| format!("{{\"d\":{number}}}")));

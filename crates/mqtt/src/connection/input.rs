@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{Connection, End};
-use crate::error::{ConnectError, Refusal, SessionError};
+use crate::error::{ConnectError, Refusal, SessionError, describe_text};
 use crate::ledger::{Acked, Received};
 use crate::message::{Delivery, Qos};
 use crate::options::Event;
@@ -161,9 +161,13 @@ impl Connection<'_> {
             let client_id = self.state.options.client_id.clone();
             return End::Fatal(SessionError::TakenOver { client_id });
         }
+        let words = describe_text(text.as_deref());
+        if reason.blames_message() && self.first_unanswered().is_some() {
+            return End::HungUp(format!("the broker disconnected: {reason}{words}"));
+        }
         if reason.ends_session() {
             return End::Fatal(SessionError::Disconnected { reason, text });
         }
-        End::Lost(format!("the broker disconnected: {reason}"))
+        End::Lost(format!("the broker disconnected: {reason}{words}"))
     }
 }

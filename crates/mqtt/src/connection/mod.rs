@@ -27,6 +27,8 @@ use crate::wire::Wire;
 pub(crate) enum End {
     /// With DISCONNECT, on request.
     Closed,
+    /// The broker ended it; another may follow.
+    HungUp(String),
     /// It broke; another may follow.
     Lost(String),
     /// No other will do better.
@@ -92,24 +94,38 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Whether anything but the CONNACK came from the broker.
+    /// Whether anything but the CONNACK came from the broker; that of a trial tells nothing new.
     pub(crate) fn was_useful(&self) -> bool {
-        self.useful
+        self.useful && !self.state.is_trying()
     }
 
-    /// Gives back to the session what did not get out.
-    pub(crate) fn salvage(mut self) {
+    /// The first message that the broker has not answered.
+    fn first_unanswered(&self) -> Option<u64> {
+        let unwritten = self.unwritten.front().map(|entry| entry.ticket);
+        self.state.outgoing.first_unanswered().or(unwritten)
+    }
+
+    /// Gives back to the session what did not get out, and asks what may have led to the end.
+    pub(crate) fn salvage(mut self, end: &End) {
         self.settle_written();
+        let first = self.first_unanswered();
         let unsent = self.unwritten.drain(..);
         self.state
             .outgoing
             .disconnected(unsent.map(|entry| (entry.ticket, entry.message)));
+        if let End::HungUp(why) = end {
+            self.state.hung_up(first, why);
+        }
         self.state.post();
         self.state.shared.deliver(&mut self.deliveries);
     }
 
     /// Runs until the end.
     pub(crate) async fn run(&mut self) -> End {
+        if self.state.is_trying() {
+            // The broker is to show that it listens, see `may_transmit`.
+            self.ping();
+        }
         if let Err(end) = self.subscribe() {
             return end;
         }
@@ -134,7 +150,7 @@ impl<'a> Connection<'a> {
                 }
             }
             if let Err(error) = self.step().await {
-                return End::Lost(describe(&error));
+                return lost(&error);
             }
         }
     }
@@ -196,10 +212,14 @@ impl<'a> Connection<'a> {
             .check(now, self.reading, self.wire.written)
             .map_err(|silence| End::Lost(silence.to_string()))?;
         if self.heartbeat.is_due(now, self.reading) {
-            Encoder::ping(&mut self.wire.output);
-            self.heartbeat.pinged(self.wire.appended());
+            self.ping();
         }
         Ok(())
+    }
+
+    fn ping(&mut self) {
+        Encoder::ping(&mut self.wire.output);
+        self.heartbeat.pinged(self.wire.appended());
     }
 
     /// Waits until something can be done, and does what input and output there is.
@@ -259,11 +279,13 @@ impl<'a> Connection<'a> {
     }
 }
 
-fn describe(error: &io::Error) -> String {
+fn lost(error: &io::Error) -> End {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the broker closed the connection".to_owned(),
-        io::ErrorKind::ConnectionReset => "the broker reset the connection".to_owned(),
-        _ => error.to_string(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+            End::HungUp("the broker closed the connection".to_owned())
+        }
+        io::ErrorKind::ConnectionReset => End::HungUp("the broker reset the connection".to_owned()),
+        _ => End::Lost(error.to_string()),
     }
 }
 

@@ -18,9 +18,14 @@ impl Connection<'_> {
                 None => break,
             }
         }
-        while self.wire.output.len() < OUTPUT_BYTES && self.subscribing.is_none() && self.transmit()
-        {
-        }
+        while self.wire.output.len() < OUTPUT_BYTES && self.may_transmit() && self.transmit() {}
+    }
+
+    /// Not while a SUBSCRIBE waits for its answer; and while a message is on trial, one at a time, once the broker has
+    /// said something.
+    fn may_transmit(&self) -> bool {
+        let is_open = !self.state.is_trying() || self.useful && self.first_unanswered().is_none();
+        is_open && self.subscribing.is_none()
     }
 
     /// Appends one packet of the outgoing ledger; false if none is due.

@@ -357,6 +357,35 @@ impl Outgoing {
         Some((flight.ticket, flight.message.size()))
     }
 
+    /// The ticket of the first message that was sent on this connection and has no answer.
+    pub(crate) fn first_unanswered(&self) -> Option<u64> {
+        let unanswered = self.slots.iter().filter_map(|slot| match slot {
+            Slot::Flight(flight) if flight.stage == Stage::Published => Some(flight),
+            _ => None,
+        });
+        // The birth message went before those that were sent again.
+        let first = unanswered.min_by_key(|flight| (flight.ticket != BIRTH, flight.order));
+        first.map(|flight| flight.ticket)
+    }
+
+    /// Takes out what has this ticket, between two connections; that is one message, but for birth messages. Their
+    /// identifiers are not used again: the broker may have kept them.
+    pub(crate) fn remove(&mut self, ticket: u64) -> Vec<Message> {
+        let mut removed = Vec::new();
+        for index in 0..self.slots.len() {
+            if matches!(&self.slots[index], Slot::Flight(flight) if flight.ticket == ticket)
+                && let Some(flight) = self.take(identifier(index))
+            {
+                self.free.pop_back();
+                removed.push(flight.message);
+            }
+        }
+        if let Some(place) = self.waiting.iter().position(|(of, _)| *of == ticket) {
+            removed.extend(self.waiting.remove(place).map(|(_, message)| message));
+        }
+        removed
+    }
+
     /// Takes everything out, in flight first: what is given up.
     pub(crate) fn abandon(&mut self) -> Vec<(u64, Message)> {
         self.birth = None;

@@ -205,6 +205,27 @@ fn giving_up_returns_every_message_in_order() {
     assert!(ledger.is_idle());
 }
 
+#[test]
+fn what_is_taken_out_leaves_its_identifier_unused() {
+    let mut ledger = ledger(2, Qos::AtLeastOnce, 4);
+    let sent = send_all(&mut ledger);
+    assert_eq!(ledger.first_unanswered(), Some(0));
+    ledger.pub_ack(sent[0].0, Reason::SUCCESS);
+    assert_eq!(ledger.first_unanswered(), Some(1));
+    assert_eq!(ledger.remove(1).len(), 1, "in flight");
+    assert_eq!(ledger.remove(3).len(), 1, "waiting");
+    assert!(ledger.remove(1).is_empty());
+    ledger.connected(true, u16::MAX);
+    for ticket in 4..100 {
+        ledger.queue(ticket, message(Qos::AtLeastOnce, ticket));
+        for (id, _, text) in send_all(&mut ledger) {
+            assert!(id != sent[1].0 && text != "1" && text != "3");
+            ledger.pub_ack(id, Reason::SUCCESS);
+        }
+    }
+    assert!(ledger.is_idle());
+}
+
 /// A broker as the standard has it, as far as publishing to it goes.
 #[derive(Default)]
 struct Model {

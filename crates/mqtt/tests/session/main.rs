@@ -2,6 +2,7 @@
 
 mod client;
 mod connecting;
+mod hang_ups;
 mod limits;
 mod publishing;
 mod reasons;
