@@ -94,8 +94,8 @@ pub(crate) struct Args {
     /// the value behind it. A connection is opened by the first record that needs it, is kept alive while its
     /// device is idle, and is replaced when it breaks; the order of each device's records is kept. If the
     /// first connection of all can't be made, mqtt-pub ends with 2. Later a client that the broker doesn't let
-    /// in, or that it hangs up on for good, takes no other with it: its records are rejected, and after a
-    /// minute it is tried again (not after another client took its identifier over). With --checkpoint or acks
+    /// in, or that it hangs up on for good, takes no other with it: its records are rejected, and after
+    /// --client-retry it is tried again (not after another client took its identifier over). With --checkpoint or acks
     /// the run ends with 2 at the first record that is given up because its client is stuck or was lost:
     /// nothing behind it can be vouched for.
     #[arg(long, value_name = "FIELD", value_parser = Template::field_or_template, help_heading = "Fleet")]
@@ -119,6 +119,10 @@ pub(crate) struct Args {
     /// instead.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2m", requires = "client_per", help_heading = "Fleet")]
     pub(crate) client_timeout: Duration,
+
+    /// How long the records of a client that has failed are rejected before the next one opens it again
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1m", requires = "client_per", help_heading = "Fleet")]
+    pub(crate) client_retry: Duration,
 
     /// Topic of the last will: the broker publishes it if this process or its link dies, and not after an
     /// orderly end

@@ -14,9 +14,6 @@ use crate::identity::Identity;
 use crate::standstill::{Sight, Standstills, Wait};
 use crate::teller::Teller;
 
-/// How long the messages of a client whose connection has failed are rejected before another attempt.
-const RETRY: Duration = Duration::from_mins(1);
-
 /// How often it is looked for clients that have come to a standstill.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -35,6 +32,8 @@ pub(crate) struct Bounds {
     pub(crate) because: &'static str,
     /// How long a client may be at a standstill while others get on.
     pub(crate) standstill: Duration,
+    /// How long the messages of a client that has failed are rejected before another attempt.
+    pub(crate) retry: Duration,
 }
 
 /// The clients of a run.
@@ -183,7 +182,8 @@ impl Clients {
     fn is_due_again(&self, place: usize) -> bool {
         let client = &self.all[place];
         let until = client.failure.as_ref().and_then(|failure| failure.until);
-        until.is_some_and(|until| Instant::now() >= until)
+        // Until it has ended, some of its messages may not be settled.
+        until.is_some_and(|until| Instant::now() >= until) && client.session.has_ended()
     }
 
     /// Waits at most `wait` for the first connection: what the broker takes, `None` if it is not there yet,
@@ -218,7 +218,7 @@ impl Clients {
             Ok(()) => {}
             Err(PublishError::Full(message)) => return Err(Unsent::Full(message)),
             Err(PublishError::Ended(error)) if self.identity.is_fleet() => {
-                let failure = Failure::of(&error);
+                let failure = Failure::of(&error, self.bounds.retry);
                 let rejection = failure.rejection();
                 client.fail(failure);
                 return Err(Unsent::Other(SendError::Reject(rejection)));
@@ -277,7 +277,7 @@ impl Clients {
             if client.failure.is_none()
                 && let Some(error) = client.session.failure()
             {
-                client.fail(Failure::of(&error));
+                client.fail(Failure::of(&error, self.bounds.retry));
             }
         }
     }
@@ -292,7 +292,7 @@ impl Clients {
         let still = self.standstills.look(self.looked, sights);
         for place in still {
             let client = &mut self.all[place];
-            client.fail(Failure::standstill(self.standstills.limit()));
+            client.fail(Failure::standstill(self.standstills.limit(), self.bounds.retry));
             client.session.hang_up();
         }
     }
@@ -359,7 +359,7 @@ pub(crate) enum Unsent {
 }
 
 impl Failure {
-    fn of(error: &SessionError) -> Self {
+    fn of(error: &SessionError, retry: Duration) -> Self {
         Self {
             // A client that the broker has never let in is no matter of time.
             reason: match error {
@@ -370,16 +370,16 @@ impl Failure {
             until: match error {
                 // Two that take the session from each other would go on for ever.
                 SessionError::TakenOver { .. } => None,
-                _ => Some(Instant::now() + RETRY),
+                _ => Some(Instant::now() + retry),
             },
         }
     }
 
-    fn standstill(time: Duration) -> Self {
+    fn standstill(time: Duration, retry: Duration) -> Self {
         Self {
             reason: Reason::NotDelivered,
             why: format!("none of its messages was acknowledged for {time:?}"),
-            until: Some(Instant::now() + RETRY),
+            until: Some(Instant::now() + retry),
         }
     }
 

@@ -208,6 +208,7 @@ fn bounds(args: &Args) -> Bounds {
         clients,
         because,
         standstill,
+        retry: args.client_retry,
     }
 }
 

@@ -231,6 +231,12 @@ impl Session {
         }
     }
 
+    /// Whether the session is over, well or not, and all its messages are settled.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.shared.status().is_final()
+    }
+
     /// Gives up every message that is not settled: each is settled with
     /// [`crate::Refusal::Abandoned`] soon after.
     pub fn abandon(&self) {

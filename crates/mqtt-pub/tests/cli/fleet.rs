@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use tapline_testkit::scripted::{Connect, Peer, Scripted};
-use tapline_testkit::{LIMIT, Run, Running, Signal, json_lines, temp_dir};
+use tapline_testkit::{LIMIT, Run, Running, Signal, json_lines, temp_dir, wait_until};
 
 use super::{address, payloads, serve, tool};
 
@@ -132,6 +132,39 @@ fn a_device_that_is_not_let_in_loses_its_own_records_only() {
         let detail = reject["detail"].as_str().unwrap();
         assert!(detail.contains("Not authorized (0x87)"), "{detail}");
     }
+}
+
+#[test]
+fn a_device_that_was_not_let_in_is_tried_again_after_a_while() {
+    let broker = Scripted::start();
+    let mut running = fleet(&broker, &["--tee", "--client-retry", "1s"]).start();
+    running.write("{\"g\":\"a\"}\n");
+    let (mut a, _) = welcome(&broker);
+    serve(&mut a, 1, |_| 0);
+    running.wait_for_lines(1);
+    running.write("{\"g\":\"b\"}\n");
+    let mut b = broker.accept();
+    b.expect_connect();
+    b.connack(false, 0x87, &[]);
+    assert_eq!(b.read(), None);
+    // Rejected, until one of them opens the client again.
+    let mut again = None;
+    wait_until(LIMIT, "it is tried again", || {
+        running.write("{\"g\":\"b\"}\n");
+        again = broker.accepted();
+        again.is_some()
+    });
+    let mut b = again.unwrap();
+    assert_eq!(b.expect_connect().client_id, "mqtt-pub-b");
+    b.connack(false, 0, &[]);
+    running.write("{\"g\":\"b\",\"last\":1}\n");
+    while serve(&mut b, 1, |_| 0)[0].text() != "{\"g\":\"b\",\"last\":1}" {}
+    running.close_stdin();
+    a.expect_disconnect();
+    b.expect_disconnect();
+    running.wait().assert_code(1).assert_stderr(
+        "its client has failed: the broker refused the connection: Not authorized (0x87)",
+    );
 }
 
 #[test]
