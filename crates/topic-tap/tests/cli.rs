@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use tapline_testkit::{Finished, Peer, Run, Signal, tool};
+use tapline_testkit::{Finished, Peer, Run, Signal, scripted::Scripted, tool};
 
 fn tap(arguments: &[&str]) -> Finished {
     Run::new(env!("CARGO_BIN_EXE_topic-tap"))
@@ -149,4 +149,29 @@ fn a_signal_ends_the_wait_for_a_broker_that_says_nothing() {
     running.signal(Signal::TERM);
     let ran = running.wait();
     assert_ne!(ran.code, Some(0));
+}
+
+#[test]
+fn a_broker_that_ends_the_session_for_good_ends_the_tap_with_its_reason() {
+    for (code, why) in [
+        (
+            0x8e,
+            "another client took over the session of client identifier me",
+        ),
+        (
+            0x9e,
+            "the broker ended the session: Shared Subscriptions not supported (0x9e)",
+        ),
+    ] {
+        let broker = Scripted::start();
+        let mut running = Run::new(tool("topic-tap"))
+            .arg(format!("{}/t", broker.url()))
+            .args(["-v", "--client-id", "me"])
+            .start();
+        let mut peer = broker.welcome(false, &[]);
+        peer.subscribed(&[1]);
+        running.wait_for_stderr(": tapping");
+        peer.send(&[0xe0, 1, code]);
+        running.wait().assert_code(2).assert_stderr(why);
+    }
 }
