@@ -15,6 +15,7 @@ mod kafka_security;
 mod kafka_tapping;
 mod kafka_transactions;
 mod mqtt_faults;
+mod mqtt_fleets;
 mod mqtt_interop;
 mod mqtt_refusals;
 mod mqtt_security;

@@ -267,6 +267,21 @@ fn links_that_drop_half_of_all_connections_lose_and_double_nothing_at_qos_2() {
 }
 
 #[test]
+fn a_publisher_that_has_nothing_to_say_stays_connected() {
+    let broker = Mosquitto::start_with(&["log_type all"]);
+    let options = ["--client-id", "pub", "--keep-alive", "1s"];
+    let mut publisher = publisher(&broker.topic("idle"), &options).start();
+    // Mosquitto hangs up after one and a half times the keep alive.
+    wait_until(PATIENCE, "it has kept itself alive", || {
+        broker.log().matches("Received PINGREQ from pub").count() >= 4
+    });
+    publisher.write("1\n");
+    let ran = publisher.wait();
+    ran.assert_code(0);
+    assert!(!ran.stderr.contains("trying again"), "{}", ran.stderr);
+}
+
+#[test]
 fn half_open_links_are_found_by_keep_alive_and_replaced() {
     let broker = Mosquitto::start_with(&[]);
     let (up, down) = (Proxy::to(broker.address()), Proxy::to(broker.address()));

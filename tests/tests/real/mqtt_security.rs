@@ -1,7 +1,9 @@
 //! Mosquitto's listeners: who may in, over what, and what the tools say when they may not.
 
+use std::path::Path;
+
 use e2e::mqtt::{publisher, tap};
-use tapline_testkit::{Run, real::mosquitto, unique};
+use tapline_testkit::{LIMIT, Run, real::mosquitto, unique, wait_until};
 
 /// Options for both tools, and the password.
 #[derive(Clone, Default)]
@@ -112,6 +114,54 @@ fn whoever_may_not_in_is_told_why_and_where() {
     let expired = showing("EXPIRED_");
     assert_refused("expired", mutual, &expired, "CertificateExpired");
     assert_refused("another's", mutual, &showing("OTHER_"), "UnknownCA");
+}
+
+#[test]
+fn the_server_chooses_among_the_protocols_that_are_offered() {
+    // Mosquitto doesn't look at them; OpenSSL says what it was offered and what it took.
+    let identity = Identity::trusting("CA_FILE");
+    let pair = Path::new(mosquitto("CA_FILE")).with_file_name("server.pem");
+    for (offered, told, why) in [
+        (
+            "other,x-amzn-mqtt-ca",
+            "selected: x-amzn-mqtt-ca",
+            "CONNACK",
+        ),
+        (
+            "other",
+            "advertised by the client: other",
+            "NoApplicationProtocol",
+        ),
+    ] {
+        let server = Run::new("openssl")
+            .args([
+                "s_server",
+                "-accept",
+                "127.0.0.1:0",
+                "-alpn",
+                "x-amzn-mqtt-ca",
+            ])
+            .args(["-naccept", "1", "-cert"])
+            .arg(&pair)
+            .start();
+        let mut place = None;
+        wait_until(LIMIT, "it says where it listens", || {
+            let said = String::from_utf8_lossy(&server.stdout()).into_owned();
+            place = said
+                .lines()
+                .find_map(|line| Some(line.strip_prefix("ACCEPT ")?.to_owned()));
+            place.is_some()
+        });
+        let address = format!("mqtts://{}/t", place.unwrap_or_default());
+        let options = ["--alpn", offered, "--connect-timeout", "1s"];
+        let ran = identity
+            .apply(publisher(&address, &options))
+            .finish_with("1\n");
+        ran.assert_code(2).assert_stderr(why);
+        let said = server.wait();
+        let stdout = String::from_utf8_lossy(&said.stdout);
+        assert!(stdout.contains(told), "{offered}: {stdout}{}", said.stderr);
+    }
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What a tap gets from Mosquitto: retained messages, those of a kept session, its share of a subscription.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
 use std::os::fd::OwnedFd;
 
 use e2e::mqtt::{end, publish, tap, tapping, wait_for_all};
 use e2e::real::{PATIENCE, assert_numbered, numbered};
 use e2e::tally;
 use serde_json::Value;
-use tapline_testkit::{Mosquitto, Run, Signal, wait_until};
+use tapline_testkit::{Mosquitto, Run, Running, Signal, wait_until};
 
 /// A broker that tells who acknowledged what.
 fn telling() -> Mosquitto {
@@ -164,18 +164,42 @@ fn every_topic_at_once_is_warned_of() {
     }
 }
 
+/// A tap that was sent all of `sent`, and whose output is a pipe that nobody reads: far less goes into it.
+fn blocked(broker: &Mosquitto, options: &[&str], sent: &[u8]) -> (Running, PipeReader) {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let mut tap = tap(&broker.topic("unwritten/+"), options)
+        .stdout_to(File::from(OwnedFd::from(writer)))
+        .start();
+    tap.wait_for_stderr(": tapping");
+    publish(&broker.topic("unwritten/{k}"), &[], sent);
+    (tap, reader)
+}
+
+#[test]
+fn a_tap_whose_reader_stands_still_stays_connected_and_misses_nothing() {
+    let broker = telling();
+    let options = ["--client-id", "tap", "--keep-alive", "1s"];
+    let sent = numbered(10, 0..20_000);
+    let (running, reader) = blocked(&broker, &options, &sent);
+    let pings = || broker.log().matches("Received PINGREQ from tap").count();
+    let before = pings();
+    // Mosquitto hangs up after one and a half times the keep alive.
+    wait_until(PATIENCE, "it has kept itself alive", || {
+        pings() >= before + 4
+    });
+    let lines = BufReader::new(reader).split(b'\n').take(20_000);
+    let written: Vec<Vec<u8>> = lines.collect::<Result<_, _>>().expect("a pipe");
+    assert_numbered(&[written.join(&b'\n'), b"\n".to_vec()].concat(), 10, 20_000);
+    let ran = end(running);
+    assert!(!ran.stderr.contains("connection lost"), "{}", ran.stderr);
+}
+
 #[test]
 fn what_a_killed_tap_had_not_written_comes_again() {
     let broker = Mosquitto::start_with(&[]);
     let options = ["--client-id", "tap", "--session-expiry", "1h"];
     let sent = numbered(10, 0..20_000);
-    // A pipe that nobody reads: far less goes into it than is sent.
-    let (mut reader, writer) = io::pipe().expect("a pipe");
-    let mut blocked = tap(&broker.topic("unwritten/+"), &options)
-        .stdout_to(File::from(OwnedFd::from(writer)))
-        .start();
-    blocked.wait_for_stderr(": tapping");
-    publish(&broker.topic("unwritten/{k}"), &[], sent.clone());
+    let (mut blocked, mut reader) = blocked(&broker, &options, &sent);
     let mut written = vec![0];
     reader
         .read_exact(&mut written)
