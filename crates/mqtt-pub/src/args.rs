@@ -9,12 +9,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
-use tapline_mqtt::Qos;
+use clap::{Args as ClapArgs, Parser};
 use tapline_mqtt::args::ConnectArgs;
+use tapline_mqtt::{Properties, Qos};
 use tapline_pipe::args::{MessageArgs, PublishArgs, RecordArgs, RejectArgs, SummaryArgs};
 use tapline_pipe::template::{Template, parse_named};
 use tapline_pipe::units::parse_duration;
+
+use crate::identity::Notice;
 
 /// Publish lines of stdin to an MQTT broker
 ///
@@ -124,30 +126,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1m", requires = "client_per", help_heading = "Fleet")]
     pub(crate) client_retry: Duration,
 
-    /// Topic of the last will: the broker publishes it if this process or its link dies, and not after an
-    /// orderly end
-    ///
-    /// With --client-per it may hold {fields}, and so may the payload: those of the record that the client was
-    /// opened for. {{ is a brace.
-    #[arg(long, value_name = "TOPIC", help_heading = "Last will")]
-    pub(crate) will_topic: Option<Template>,
-
-    /// Payload of the last will [default: empty]
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        requires = "will_topic",
-        help_heading = "Last will"
-    )]
-    pub(crate) will_payload: Option<Template>,
-
-    /// Quality of service of the last will: 0, 1 or 2
-    #[arg(long, value_name = "QOS", default_value_t = Qos::AtMostOnce, requires = "will_topic", help_heading = "Last will")]
-    pub(crate) will_qos: Qos,
-
-    /// Have the broker keep the last will for later subscribers
-    #[arg(long, requires = "will_topic", help_heading = "Last will")]
-    pub(crate) will_retain: bool,
+    #[command(flatten)]
+    pub(crate) will: WillArgs,
 
     /// How long the broker waits for a new connection before it publishes the will; needs MQTT 5
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "will_topic", help_heading = "Last will")]
@@ -170,29 +150,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "will_topic", help_heading = "Last will")]
     pub(crate) will_expiry: Option<Duration>,
 
-    /// Topic of a birth message: it is published first on each connection, those that replace one included, so
-    /// that it undoes what a last will has said
-    ///
-    /// It is no record: it isn't counted. With --client-per it may hold {fields}, and so may the payload.
-    #[arg(long, value_name = "TOPIC", help_heading = "Birth message")]
-    pub(crate) birth_topic: Option<Template>,
-
-    /// Payload of the birth message [default: empty]
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        requires = "birth_topic",
-        help_heading = "Birth message"
-    )]
-    pub(crate) birth_payload: Option<Template>,
-
-    /// Quality of service of the birth message: 0, 1 or 2
-    #[arg(long, value_name = "QOS", default_value_t = Qos::AtMostOnce, requires = "birth_topic", help_heading = "Birth message")]
-    pub(crate) birth_qos: Qos,
-
-    /// Have the broker keep the birth message for later subscribers
-    #[arg(long, requires = "birth_topic", help_heading = "Birth message")]
-    pub(crate) birth_retain: bool,
+    #[command(flatten)]
+    pub(crate) birth: BirthArgs,
 
     #[command(flatten)]
     pub(crate) record: RecordArgs,
@@ -209,6 +168,64 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
 }
+
+/// The options of a message of a client about itself, whose names begin with a prefix.
+macro_rules! notice_args {
+    ($name:ident, $prefix:literal, $heading:literal, $what:literal, $(#[$topic:meta])+) => {
+        #[derive(ClapArgs, Debug)]
+        pub(crate) struct $name {
+            $(#[$topic])+
+            #[arg(id = concat!($prefix, "_topic"), long = concat!($prefix, "-topic"), value_name = "TOPIC", help_heading = $heading)]
+            topic: Option<Template>,
+
+            #[arg(id = concat!($prefix, "_payload"), long = concat!($prefix, "-payload"), value_name = "TEMPLATE", requires = concat!($prefix, "_topic"), help_heading = $heading, help = concat!("Payload of the ", $what, " [default: empty]"))]
+            payload: Option<Template>,
+
+            #[arg(id = concat!($prefix, "_qos"), long = concat!($prefix, "-qos"), value_name = "QOS", default_value_t = Qos::AtMostOnce, requires = concat!($prefix, "_topic"), help_heading = $heading, help = concat!("Quality of service of the ", $what, ": 0, 1 or 2"))]
+            pub(crate) qos: Qos,
+
+            #[arg(id = concat!($prefix, "_retain"), long = concat!($prefix, "-retain"), requires = concat!($prefix, "_topic"), help_heading = $heading, help = concat!("Have the broker keep the ", $what, " for later subscribers"))]
+            retain: bool,
+        }
+
+        impl $name {
+            /// What these options say, if there is to be such a message.
+            pub(crate) fn notice(&self) -> Option<Notice> {
+                Some(Notice {
+                    topic: self.topic.clone()?,
+                    payload: self.payload.clone(),
+                    qos: self.qos,
+                    retain: self.retain,
+                    headers: Vec::new(),
+                    properties: Properties::default(),
+                })
+            }
+        }
+    };
+}
+
+notice_args!(
+    WillArgs,
+    "will",
+    "Last will",
+    "last will",
+    /// Topic of the last will: the broker publishes it if this process or its link dies, and not after an
+    /// orderly end
+    ///
+    /// With --client-per it may hold {fields}, and so may the payload: those of the record that the client was
+    /// opened for. {{ is a brace.
+);
+
+notice_args!(
+    BirthArgs,
+    "birth",
+    "Birth message",
+    "birth message",
+    /// Topic of a birth message: it is published first on each connection, those that replace one included, so
+    /// that it undoes what a last will has said
+    ///
+    /// It is no record: it isn't counted. With --client-per it may hold {fields}, and so may the payload.
+);
 
 fn parse_clients(text: &str) -> Result<usize, &'static str> {
     let number = text.parse().ok().filter(|&number| number > 0);

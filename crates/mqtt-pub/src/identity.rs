@@ -31,26 +31,16 @@ impl Identity {
     /// What the arguments ask for.
     pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
         let per = args.client_per.clone();
-        let will = args.will_topic.as_ref().map(|topic| Notice {
-            topic: topic.clone(),
-            payload: args.will_payload.clone(),
-            qos: args.will_qos,
-            retain: args.will_retain,
+        let will = args.will.notice().map(|notice| Notice {
             headers: args.will_header.clone(),
             properties: Properties {
                 content_type: args.will_content_type.clone(),
                 message_expiry: args.will_expiry.map(seconds),
                 ..Properties::default()
             },
+            ..notice
         });
-        let birth = args.birth_topic.as_ref().map(|topic| Notice {
-            topic: topic.clone(),
-            payload: args.birth_payload.clone(),
-            qos: args.birth_qos,
-            retain: args.birth_retain,
-            headers: Vec::new(),
-            properties: Properties::default(),
-        });
+        let birth = args.birth.notice();
         for (notice, name) in [(&will, "will"), (&birth, "birth")] {
             if let Some(notice) = notice {
                 notice.check(name, per.is_some())?;
@@ -128,14 +118,14 @@ fn check_identifier(field: &Field, text: &str) -> Result<(), Rejection> {
 
 /// A message of a client about itself.
 #[derive(Debug)]
-struct Notice {
-    topic: Template,
-    payload: Option<Template>,
-    qos: Qos,
-    retain: bool,
-    headers: Vec<(String, Template)>,
+pub(crate) struct Notice {
+    pub(crate) topic: Template,
+    pub(crate) payload: Option<Template>,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    pub(crate) headers: Vec<(String, Template)>,
     /// The others.
-    properties: Properties,
+    pub(crate) properties: Properties,
 }
 
 impl Notice {

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use tapline_testkit::scripted::{Connect, Peer, Scripted};
-use tapline_testkit::{LIMIT, Run, Running, Signal, json_lines, temp_dir, wait_until};
+use tapline_testkit::{Finished, LIMIT, Run, Running, Signal, json_lines, temp_dir, wait_until};
 
 use super::{address, payloads, serve, tool};
 
@@ -23,18 +23,28 @@ fn welcome(broker: &Scripted) -> (Peer, Connect) {
     (peer, connect)
 }
 
-/// Starts the tool with the first record of each of two devices, `a` and `b`, which are delivered. Every caller
-/// asks for `--tee`.
-fn two_devices(run: Run, broker: &Scripted) -> (Running, Peer, Peer) {
-    let mut running = run.start();
-    running.write("{\"g\":\"a\"}\n");
-    let (mut a, _) = welcome(broker);
-    serve(&mut a, 1, |_| 0);
-    running.write("{\"g\":\"b\"}\n");
-    let (mut b, _) = welcome(broker);
-    serve(&mut b, 1, |_| 0);
+/// The tool with two devices, `a` and `b`, at work: the first record of each is delivered.
+fn two_devices(arguments: &[&str]) -> (Scripted, Running, Peer, Peer) {
+    let broker = Scripted::start();
+    let mut running = fleet(&broker, &[&["--tee"], arguments].concat()).start();
+    let mut device = |name: &str| {
+        running.write(format!("{{\"g\":\"{name}\"}}\n"));
+        let (mut peer, _) = welcome(&broker);
+        serve(&mut peer, 1, |_| 0);
+        peer
+    };
+    let (a, b) = (device("a"), device("b"));
     running.wait_for_lines(2);
-    (running, a, b)
+    (broker, running, a, b)
+}
+
+/// The end of the input, and of the clients that are left.
+fn finish(mut running: Running, left: impl IntoIterator<Item = Peer>) -> Finished {
+    running.close_stdin();
+    for mut peer in left {
+        peer.expect_disconnect();
+    }
+    running.wait()
 }
 
 #[test]
@@ -209,8 +219,7 @@ fn what_no_identifier_can_be_made_of_is_rejected() {
 
 #[test]
 fn a_connection_that_breaks_is_replaced_and_others_take_no_notice() {
-    let broker = Scripted::start();
-    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    let (broker, mut running, mut a, mut b) = two_devices(&[]);
     running.write("{\"g\":\"b\",\"n\":1}\n");
     b.expect_publish();
     drop(b);
@@ -224,19 +233,14 @@ fn a_connection_that_breaks_is_replaced_and_others_take_no_notice() {
         payloads(&again),
         [&br#"{"g":"b","n":1}"#[..], br#"{"g":"b","n":3}"#]
     );
-    running.close_stdin();
-    a.expect_disconnect();
-    b.expect_disconnect();
-    running
-        .wait()
+    finish(running, [a, b])
         .assert_code(0)
         .assert_stderr("all clients are connected again");
 }
 
 #[test]
 fn a_new_device_waits_for_a_broker_that_is_away() {
-    let broker = Scripted::start();
-    let (mut running, a, b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    let (broker, mut running, a, b) = two_devices(&[]);
     running.write("{\"g\":\"c\"}\n");
     // It hangs up on the CONNECT: nothing that another attempt could not mend.
     drop(broker.accept());
@@ -244,25 +248,17 @@ fn a_new_device_waits_for_a_broker_that_is_away() {
     assert_eq!(connect.client_id, "mqtt-pub-c");
     serve(&mut c, 1, |_| 0);
     running.wait_for_lines(3);
-    running.close_stdin();
-    for mut peer in [a, b, c] {
-        peer.expect_disconnect();
-    }
-    running.wait().assert_code(0);
+    finish(running, [a, b, c]).assert_code(0);
 }
 
 #[test]
 fn a_device_that_was_taken_over_is_given_up_for_good_and_alone() {
-    let broker = Scripted::start();
-    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    let (broker, mut running, mut a, mut b) = two_devices(&[]);
     b.send(&[0xe0, 1, 0x8e]);
     assert_eq!(b.read(), None);
     running.write("{\"g\":\"b\"}\n{\"g\":\"a\"}\n");
     serve(&mut a, 1, |_| 0);
-    running.close_stdin();
-    a.expect_disconnect();
-    running
-        .wait()
+    finish(running, [a])
         .assert_code(1)
         .assert_stderr("another client took over the session of client identifier mqtt-pub-b")
         .assert_stderr("4 read, 3 delivered, 1 rejected");
@@ -273,9 +269,8 @@ fn a_device_that_was_taken_over_is_given_up_for_good_and_alone() {
 fn with_a_checkpoint_a_device_that_is_given_up_ends_the_run() {
     let directory = temp_dir();
     let checkpoint = directory.path().join("checkpoint");
-    let broker = Scripted::start();
-    let arguments = ["--tee", "--checkpoint", checkpoint.to_str().unwrap()];
-    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &arguments), &broker);
+    let arguments = ["--checkpoint", checkpoint.to_str().unwrap()];
+    let (_broker, mut running, mut a, mut b) = two_devices(&arguments);
     b.send(&[0xe0, 1, 0x8e]);
     assert_eq!(b.read(), None);
     running.write("{\"g\":\"b\"}\n");
@@ -359,14 +354,13 @@ fn idle_devices_are_kept_alive() {
 
 #[test]
 fn sigterm_ends_every_session_and_sigkill_none() {
-    let broker = Scripted::start();
-    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    let (_broker, mut running, mut a, mut b) = two_devices(&[]);
     running.signal(Signal::TERM);
     a.expect_disconnect();
     b.expect_disconnect();
     running.wait().assert_code(143);
 
-    let (mut running, mut a, mut b) = two_devices(fleet(&broker, &["--tee"]), &broker);
+    let (_broker, mut running, mut a, mut b) = two_devices(&[]);
     running.signal(Signal::KILL);
     assert_eq!((a.read(), b.read()), (None, None));
     assert_eq!(running.wait().signal, Some(9));
