@@ -145,10 +145,11 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
 
 /// Whether messages may go at QoS 2: with envelopes each has its own.
 fn may_be_exactly_once(args: &Args) -> bool {
-    match args.qos {
+    let records = match args.qos {
         Some(qos) => qos == Qos::ExactlyOnce,
         None => args.publish.envelope,
-    }
+    };
+    records || args.birth.qos == Qos::ExactlyOnce
 }
 
 /// No client yet, and what they will be.

@@ -269,17 +269,18 @@ impl SessionOptions {
         u32::try_from(delay).unwrap_or(u32::MAX)
     }
 
-    /// Whether a session of MQTT 3.1.1 is to be kept and to begin empty: that takes two connections, the first
-    /// of which has the broker forget an older one (section 3.1.2.4).
+    /// Whether the session is to be kept and to begin empty: that takes two connections, the first of which has the
+    /// broker forget an older one. In MQTT 3.1.1 there is no other way (section 3.1.2.4), and a session of MQTT 5 that
+    /// began with Clean Start Mosquitto 2.0 doesn't save, so that it would not outlive the broker.
     pub(crate) fn clears_first(&self) -> bool {
         let kept = self.session_expiry.is_some_and(|expiry| !expiry.is_zero());
-        self.version == Version::V311 && self.clean_start && kept
+        self.clean_start && kept
     }
 
     /// Whether the first (and in MQTT 3.1.1 each) CONNECT asks for an empty session.
     pub(crate) fn clean(&self, first: bool) -> bool {
         match self.version {
-            Version::V5 => first && self.clean_start,
+            Version::V5 => first && self.clean_start && !self.clears_first(),
             // Clean Session also means: do not keep it [MQTT-3.1.2-6].
             Version::V311 => match self.session_expiry {
                 None => true,

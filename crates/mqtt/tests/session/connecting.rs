@@ -317,22 +317,29 @@ fn hanging_up_gives_up_what_is_under_way_and_says_no_disconnect() {
 }
 
 #[test]
-fn a_kept_session_of_version_3_1_1_that_is_to_begin_empty_takes_two_connections() {
-    let broker = Scripted::start();
-    let mut options = options(&broker);
-    options.version = Version::V311;
-    options.session_expiry = Some(Duration::from_hours(1));
-    let client = Client::open(options);
-    // Clean Session is bit 1 of the flags; it also ends the session with the connection.
-    let mut clearing = broker.accept();
-    assert_eq!(clearing.expect(0x10)[7] & 2, 2);
-    clearing.send(&[0x20, 2, 0, 0]);
-    clearing.expect_disconnect();
-    drop(clearing);
-    for present in [0, 1] {
-        let mut peer = broker.accept();
-        assert_eq!(peer.expect(0x10)[7] & 2, 0);
-        peer.send(&[0x20, 2, present, 0]);
-        client.event(|event| matches!(event, Event::Connected { .. }).then_some(()));
+fn a_kept_session_that_is_to_begin_empty_takes_two_connections() {
+    for (version, connack) in [
+        (Version::V5, &[0x20, 3, 0, 0, 0][..]),
+        (Version::V311, &[0x20, 2, 0, 0]),
+    ] {
+        let broker = Scripted::start();
+        let mut options = options(&broker);
+        options.version = version;
+        options.session_expiry = Some(Duration::from_hours(1));
+        let client = Client::open(options);
+        // Clean Start, or Clean Session, which also ends the session with the connection, is bit 1 of the flags.
+        let mut clearing = broker.accept();
+        assert_eq!(clearing.expect(0x10)[7] & 2, 2);
+        clearing.send(connack);
+        clearing.expect_disconnect();
+        drop(clearing);
+        for present in [0, 1] {
+            let mut peer = broker.accept();
+            assert_eq!(peer.expect(0x10)[7] & 2, 0);
+            let mut connack = connack.to_vec();
+            connack[2] = present;
+            peer.send(&connack);
+            client.event(|event| matches!(event, Event::Connected { .. }).then_some(()));
+        }
     }
 }

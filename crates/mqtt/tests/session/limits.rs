@@ -144,6 +144,7 @@ fn a_session_that_is_to_end_sooner_than_asked_for_is_told() {
     let broker = Scripted::start();
     let mut options = options(&broker);
     options.session_expiry = Some(Duration::from_hours(1));
+    options.clean_start = false;
     let client = Client::open(options);
     // Session Expiry Interval 60 s.
     let _peer = broker.welcome(false, &[0x11, 0, 0, 0, 60]);
