@@ -176,7 +176,7 @@ macro_rules! notice_args {
         pub(crate) struct $name {
             $(#[$topic])+
             #[arg(id = concat!($prefix, "_topic"), long = concat!($prefix, "-topic"), value_name = "TOPIC", help_heading = $heading)]
-            topic: Option<Template>,
+            pub(crate) topic: Option<Template>,
 
             #[arg(id = concat!($prefix, "_payload"), long = concat!($prefix, "-payload"), value_name = "TEMPLATE", requires = concat!($prefix, "_topic"), help_heading = $heading, help = concat!("Payload of the ", $what, " [default: empty]"))]
             payload: Option<Template>,

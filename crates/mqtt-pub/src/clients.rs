@@ -292,7 +292,10 @@ impl Clients {
         let still = self.standstills.look(self.looked, sights);
         for place in still {
             let client = &mut self.all[place];
-            client.fail(Failure::standstill(self.standstills.limit(), self.bounds.retry));
+            client.fail(Failure::standstill(
+                self.standstills.limit(),
+                self.bounds.retry,
+            ));
             client.session.hang_up();
         }
     }

@@ -95,8 +95,8 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
     let topics = [
         (&topic, "the topic of the address"),
         (&args.response_topic, "--response-topic"),
-        (&args.will_topic, "--will-topic"),
-        (&args.birth_topic, "--birth-topic"),
+        (&args.will.topic, "--will-topic"),
+        (&args.birth.topic, "--birth-topic"),
     ];
     for (template, name) in topics {
         let Some(template) = template else { continue };
