@@ -223,9 +223,7 @@ impl Clients {
                 client.fail(failure);
                 return Err(Unsent::Other(SendError::Reject(rejection)));
             }
-            Err(PublishError::Ended(error)) => {
-                return Err(Unsent::Other(SendError::Fatal(error.to_string().into())));
-            }
+            Err(PublishError::Ended(error)) => return Err(Unsent::Ended(error)),
         }
         client.given += 1;
         self.gathered += 1;
@@ -358,6 +356,8 @@ impl Client {
 pub(crate) enum Unsent {
     /// There is no room for it now.
     Full(Box<Message>),
+    /// The only session is over.
+    Ended(Arc<SessionError>),
     Other(SendError),
 }
 

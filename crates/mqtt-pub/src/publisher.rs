@@ -150,6 +150,7 @@ impl publish::Publisher for Publisher {
                 self.waiting = Some((ticket, *message));
                 Err(SendError::Full)
             }
+            Err(Unsent::Ended(error)) => Err(SendError::Fatal(self.fatal(&error))),
             Err(Unsent::Other(error)) => Err(error),
         }
     }

@@ -351,3 +351,22 @@ fn a_will_that_is_delayed_for_longer_than_its_session_lasts_is_warned_of() {
         .assert_stderr("--will-delay: the will is published when the session ends");
     serving.join().unwrap();
 }
+
+#[test]
+fn a_takeover_under_load_names_the_broker() {
+    let broker = Scripted::start();
+    let (url, address) = (broker.url(), address(&broker, "t"));
+    let serving = thread::spawn(move || {
+        let mut peer = broker.welcome(false, &[]);
+        peer.expect_publish();
+        peer.send(&[0xe0, 1, 0x8e]);
+        // Its end is a reset where something is left unread.
+        let _ = std::io::copy(&mut peer.stream, &mut std::io::sink());
+    });
+    // More than is under way at a time: there is always another record to hand over.
+    tool(&[&address])
+        .finish_with("1\n".repeat(50_000))
+        .assert_code(2)
+        .assert_stderr(&format!("{url}: another client took over"));
+    serving.join().unwrap();
+}
