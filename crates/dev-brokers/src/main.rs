@@ -24,7 +24,7 @@ use rustix::{
 };
 use tapline_pipe::{
     console::{Console, Level},
-    stop::Stop,
+    io::stop::Stop,
 };
 
 use addresses::Addresses;

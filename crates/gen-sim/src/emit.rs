@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tapline_pipe::console::Console;
+use tapline_pipe::io::output::{Output, OutputError};
+use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::{Ending, per_second};
-use tapline_pipe::output::{Output, OutputError};
 use tapline_pipe::pace::Pace;
-use tapline_pipe::stop::Stop;
 use tapline_pipe::units::grouped;
 
 use crate::args::Speed;
@@ -226,7 +226,7 @@ fn real_time(nanoseconds: u128, times: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tapline_pipe::stop::Signal;
+    use tapline_pipe::io::stop::Signal;
 
     fn emitter(tempo: Tempo, limits: Limits) -> (std::io::PipeReader, Emitter, Stop) {
         let (reader, writer) = io::pipe().unwrap();

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::value::RawValue;
-use tapline_pipe::cell;
+use tapline_pipe::csv::rows::{self, Rows};
 use tapline_pipe::field::{Field, describe};
-use tapline_pipe::input::{self, Input, Source};
-use tapline_pipe::line::{Line, Record};
+use tapline_pipe::io::input::{self, Input, Source};
+use tapline_pipe::io::line::{Line, Record};
+use tapline_pipe::io::stop::{Signal, Stop};
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
-use tapline_pipe::rows::{self, Rows};
-use tapline_pipe::stop::{Signal, Stop};
+use tapline_pipe::{csv::cell, json::string::write_string};
 
 use crate::args::name;
 use crate::fleet::Form;
@@ -342,7 +342,7 @@ impl Table {
         };
         let before = names.iter().enumerate().map(|(at, name)| {
             let mut before = vec![if at == 0 { b'{' } else { b',' }];
-            cell::write_string(name, &mut before);
+            write_string(name, &mut before);
             before.push(b':');
             before
         });

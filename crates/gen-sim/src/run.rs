@@ -9,10 +9,10 @@ use std::time::Instant;
 use anyhow::Context;
 use tapline_pipe::args::SummaryFormat;
 use tapline_pipe::console::Console;
+use tapline_pipe::io::output::Output;
+use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::{Ending, Summary};
-use tapline_pipe::output::Output;
 use tapline_pipe::reject::Rejects;
-use tapline_pipe::stop::Stop;
 
 use crate::args::Args;
 use crate::emit::{Emitter, Halt, Limits, Tempo};

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tapline_pipe::stop::Stop;
+use tapline_pipe::io::stop::Stop;
 
 /// A pipe that says it can be written takes this much without blocking, and in one piece (POSIX `PIPE_BUF`).
 const PIPE_BUF: usize = 4096;
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use std::io::{PipeReader, Read};
     use std::os::fd::OwnedFd;
-    use tapline_pipe::stop::Signal;
+    use tapline_pipe::io::stop::Signal;
 
     fn sink() -> (PipeReader, Sink, Stop) {
         let (reader, writer) = io::pipe().unwrap();

@@ -5,22 +5,18 @@
 
 pub mod acks;
 pub mod args;
-pub mod cell;
 pub mod checkpoint;
 pub mod console;
+pub mod csv;
 pub mod envelope;
 pub mod field;
-pub mod input;
+pub mod io;
 pub mod json;
 pub mod ledger;
-pub mod line;
 pub mod outcome;
-pub mod output;
 pub mod pace;
 pub mod publish;
 pub mod reject;
 pub mod report;
-pub mod rows;
-pub mod stop;
 pub mod template;
 pub mod units;

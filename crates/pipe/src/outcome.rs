@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{args::SummaryFormat, console::Console, stop::Signal, units::grouped};
+use crate::{args::SummaryFormat, console::Console, io::stop::Signal, units::grouped};
 
 /// The counts of a run. `read = delivered + rejected` holds for every tool, always.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -4,10 +4,10 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
 
 use anyhow::Result;
-use tapline_pipe::input::wait_readable;
+use tapline_pipe::io::input::wait_readable;
+use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::Ending;
 use tapline_pipe::reject::{Reason, Rejection};
-use tapline_pipe::stop::Stop;
 use tapline_pipe::units::grouped;
 
 use crate::judge::{Judge, Place};

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use tapline_contract::validator::{Invalid, Validator, Violation};
 use tapline_pipe::console::Console;
-use tapline_pipe::line::TooLong;
+use tapline_pipe::io::line::TooLong;
+use tapline_pipe::io::output::{Blocked, Output, OutputError};
+use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::{Ending, Summary, per_second};
-use tapline_pipe::output::{Blocked, Output, OutputError};
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
-use tapline_pipe::stop::Stop;
 use tapline_pipe::units::grouped;
 
 /// The longest sleep while nothing is to be done.

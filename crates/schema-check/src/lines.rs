@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::Result;
-use tapline_pipe::input::{Input, Next};
-use tapline_pipe::line::Line;
+use tapline_pipe::io::input::{Input, Next};
+use tapline_pipe::io::line::Line;
 use tapline_pipe::outcome::Ending;
 
 use crate::judge::{Judge, Place};

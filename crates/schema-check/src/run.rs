@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use tapline_contract::schema::Schema;
 use tapline_pipe::args::SummaryFormat;
 use tapline_pipe::console::Console;
-use tapline_pipe::input::Input;
+use tapline_pipe::csv::rows::Rows;
+use tapline_pipe::io::input::Input;
+use tapline_pipe::io::output::{Output, OutputError};
+use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::{COULD_NOT_RUN, Ending};
-use tapline_pipe::output::{Output, OutputError};
 use tapline_pipe::reject::Rejects;
-use tapline_pipe::rows::Rows;
-use tapline_pipe::stop::Stop;
 
 use crate::args::{Args, Form};
 use crate::judge::{Duty, Halt, Judge, Place};

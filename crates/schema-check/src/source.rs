@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tapline_pipe::input::Source;
+use tapline_pipe::io::input::Source;
 
 use crate::args::Form;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::Value;
 use tapline_contract::schema::Schema;
-use tapline_pipe::cell::{is_number, write_string};
+use tapline_pipe::csv::rows::{Next, Rows};
+use tapline_pipe::json::{number::is_number, string::write_string};
 use tapline_pipe::outcome::Ending;
 use tapline_pipe::reject::{Reason, Rejection};
-use tapline_pipe::rows::{Next, Rows};
 
 use crate::judge::{Judge, Place};
 

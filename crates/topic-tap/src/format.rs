@@ -2,7 +2,7 @@
 
 use std::{io::Write, os::fd::AsFd};
 
-use tapline_pipe::{field::FieldError, output::Output};
+use tapline_pipe::{field::FieldError, io::output::Output};
 
 use crate::{args::OutputArgs, csv::Columns, line::Arrived, tokens::Tokens};
 

@@ -7,10 +7,10 @@ use serde::Serialize;
 use tapline_kafka::{Address, Cluster, Extent, GroupInfo, console_sink};
 use tapline_pipe::{
     console::Console,
-    output::{Output, OutputError, unbuffered},
+    io::output::{Output, OutputError, unbuffered},
 };
 
-use crate::{args::Args, source::is_kafka, table};
+use crate::{args::Args, source::open::is_kafka, table};
 
 /// Topic and partition.
 type Place = (String, i32);

@@ -4,10 +4,8 @@ mod args;
 mod csv;
 mod exec;
 mod format;
-mod kafka;
 mod line;
 mod listing;
-mod mqtt;
 mod pending;
 mod registry;
 mod source;
@@ -26,9 +24,9 @@ use clap::Parser;
 use tapline_pipe::{
     acks::AckReader,
     console::Console,
+    io::output::{Output, unbuffered},
+    io::stop::Stop,
     outcome::COULD_NOT_RUN,
-    output::{Output, unbuffered},
-    stop::Stop,
 };
 
 use crate::{
@@ -54,7 +52,7 @@ fn run(args: &Args, console: &Console) -> Result<u8> {
         return listing::run(args, console);
     }
     let stop = Stop::install().context("signals")?;
-    let sources = source::open(args, console, &stop)?;
+    let sources = source::open::open(args, console, &stop)?;
     let sink = open_sink(args)?;
     let plan = Plan {
         count: args.range.count,

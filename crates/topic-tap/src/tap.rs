@@ -15,9 +15,9 @@ use tapline_pipe::{
     args::SummaryFormat,
     console::Console,
     field::FieldError,
+    io::output::{Blocked, Output, OutputError},
+    io::stop::Stop,
     outcome::{COULD_NOT_RUN, Ending, Summary, per_second},
-    output::{Blocked, Output, OutputError},
-    stop::Stop,
     units::grouped,
 };
 

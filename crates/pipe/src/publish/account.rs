@@ -8,8 +8,8 @@ use super::{Fatal, Plan, Verdict, spool::Spool};
 use crate::{
     acks::AckWriter,
     checkpoint::{Checkpoint, Place},
+    io::output::{Output, OutputError},
     outcome::Summary,
-    output::{Output, OutputError},
     reject::{Reason, Rejection, Rejects},
     report::Report,
 };

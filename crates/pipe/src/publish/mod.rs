@@ -26,8 +26,8 @@ use crate::{
     checkpoint::Checkpoint,
     console::Console,
     envelope::Envelope,
+    io::output::Output,
     ledger::Ticket,
-    output::Output,
     reject::{Rejection, Rejects},
     report::Report,
 };

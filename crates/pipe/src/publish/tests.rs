@@ -14,10 +14,10 @@ use crate::{
     acks::AckWriter,
     checkpoint::Checkpoint,
     console::{Captured, Level},
+    io::stop::Stop,
     ledger::Ticket,
     reject::Rejects,
     report::Report,
-    stop::Stop,
 };
 
 /// What the client does with the next record that it is offered.
@@ -70,7 +70,7 @@ impl Publisher for Scripted {
         if let Some((after, stop)) = &self.stop_after
             && self.sent.len() == *after
         {
-            stop.request(crate::stop::Signal::Terminate);
+            stop.request(crate::io::stop::Signal::Terminate);
         }
         Ok(())
     }
@@ -79,7 +79,7 @@ impl Publisher for Scripted {
         if let Some((left, stop)) = &mut self.stop_after_polls {
             *left = left.saturating_sub(1);
             if *left == 0 {
-                stop.request(crate::stop::Signal::Terminate);
+                stop.request(crate::io::stop::Signal::Terminate);
             }
         }
         if self.backwards {
@@ -287,7 +287,7 @@ fn nothing_behind_an_open_record_is_acknowledged() {
     });
     assert_eq!(
         ran.ending,
-        Ok(Ending::Signal(crate::stop::Signal::Terminate))
+        Ok(Ending::Signal(crate::io::stop::Signal::Terminate))
     );
     assert!(client.abandoned);
     // The second was given up, the third is delivered: neither may be taken for safe.
@@ -468,7 +468,7 @@ proptest! {
         // What never settles is only given up in a drain, so each of these runs is stopped.
         client.stop_after = Some((stop_after, stop.clone()));
         if stop_after == 0 || answers.len() < 40 {
-            stop.request(crate::stop::Signal::Interrupt);
+            stop.request(crate::io::stop::Signal::Interrupt);
         }
         let input: String = (1..=40).fold(String::new(), |lines, seq| lines + &format!("{{\"seq\":{seq},\"value\":{seq}}}\n"));
         let ran = publish(&mut client, input.as_bytes(), stop, |plan| {

@@ -2,7 +2,7 @@
 
 use super::tests::{Ran, publish_with};
 use super::*;
-use crate::stop::{Signal, Stop};
+use crate::io::stop::{Signal, Stop};
 
 /// A client that takes everything and ends its transactions as it is told to.
 #[derive(Default)]

@@ -19,7 +19,7 @@ use crate::{
     line::{Arrived, Unframed},
     pending::Mark,
     registry::Frames,
-    source::{Found, TURN, Take},
+    source::turn::{Found, TURN, Take},
 };
 
 /// Offsets are committed at most this often, but for the last ones.

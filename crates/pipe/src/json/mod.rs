@@ -4,6 +4,9 @@
 //! wrong or merely unusual: a syntax error, a surrogate pair, a deep nest. `serde_json` then decides. So it need not be
 //! complete, only right in what it takes; property tests hold it, and what is built on it, to `serde_json`.
 
+pub mod number;
+pub mod string;
+
 /// `serde_json` stops at 128; what nests deeper than this is its to judge.
 pub const MAX_DEPTH: u32 = 64;
 

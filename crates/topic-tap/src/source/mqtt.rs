@@ -11,13 +11,13 @@ use tapline_mqtt::{
     Address, Capacity, Delivery, Event, Reactor, RetainHandling, Session, Subscription, Token,
     Version, topic::check_filter,
 };
-use tapline_pipe::{console::Console, stop::Stop};
+use tapline_pipe::{console::Console, io::stop::Stop};
 
 use crate::{
     args::{Args, Retained},
     line::Arrived,
     pending::Mark,
-    source::{Found, TURN, Take},
+    source::turn::{Found, TURN, Take},
 };
 
 /// How often a wait for the broker looks whether it should end.

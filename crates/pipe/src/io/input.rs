@@ -13,8 +13,8 @@ use rustix::fs::{FileType, SeekFrom, fstat, seek, tell};
 
 use crate::{
     checkpoint::Place,
-    line::{Line, LineReader},
-    stop::{Signal, Stop},
+    io::line::{Line, LineReader},
+    io::stop::{Signal, Stop},
 };
 
 /// What [`Input::next`] gives.

@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use crate::input::wait_readable;
-use crate::stop::{Signal, Stop};
+use crate::io::input::wait_readable;
+use crate::io::stop::{Signal, Stop};
 use csv_core::{ReadRecordResult, Reader};
 
 /// How much one read asks for.
