@@ -7,9 +7,8 @@ use clap::Args;
 use tapline_pipe::units::parse_duration;
 
 use crate::address::Address;
-use crate::client::Settings;
-use crate::context::Sink;
-use crate::properties::{Properties, PropertyError};
+use crate::client::{Settings, Sink};
+use crate::config::{Properties, PropertyError};
 
 /// `-X`, `--config`, `--connect-timeout`.
 #[derive(Args, Clone, Debug)]

@@ -3,40 +3,23 @@
 //! Over librdkafka. Nothing here prints: what a client has to say goes to the [`Sink`] that it is given.
 
 mod address;
+mod admin;
 mod args;
-mod assignment;
 mod client;
-mod cluster;
+mod config;
 mod consumer;
-mod context;
-mod ends;
-mod failure;
-mod groups;
-mod incoming;
-mod java;
-mod limits;
-mod offsets;
+mod offset;
 mod producer;
-mod properties;
-mod reading;
-mod start;
-pub mod topics;
-mod transaction;
 
 pub use address::{Address, AddressError, Broker, DEFAULT_PORT, Topic};
+pub use admin::topics::{self, PartitionInfo, TopicInfo};
+pub use admin::{BrokerInfo, Cluster, Extent, GroupInfo, MemberInfo};
 pub use args::ConnectArgs;
-pub use client::{ClientError, Settings};
-pub use cluster::{BrokerInfo, Cluster, Extent};
-pub use consumer::{Consumer, ConsumerOptions, Event, Position};
-pub use context::{Severity, Sink, console_sink};
-pub use failure::Failure;
-pub use groups::{GroupInfo, MemberInfo};
-pub use incoming::{Incoming, TimestampKind};
+pub use client::{ClientError, Failure, Settings, Severity, Sink, console_sink};
+pub use config::{Properties, PropertyError};
+pub use consumer::{Consumer, ConsumerOptions, Event, Incoming, TimestampKind};
+pub use offset::{Position, Start};
 pub use producer::{
     Delivered, FailureKind, Header, Outgoing, Producer, ProducerOptions, SendError, Settled,
-    Undelivered,
+    TransactionError, Undelivered,
 };
-pub use properties::{Properties, PropertyError};
-pub use start::Start;
-pub use topics::{PartitionInfo, TopicInfo};
-pub use transaction::TransactionError;

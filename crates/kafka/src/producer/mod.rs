@@ -1,5 +1,7 @@
 //! A producer for one topic: idempotent, bounded in memory, with a ticket for each record instead of an allocation.
 
+mod transaction;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,11 @@ use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
 };
 
-use crate::client::{ClientError, Settings, describe, describe_error, not_made};
-use crate::context::Context;
-use crate::limits;
-use crate::topics::{self, TopicInfo};
+use crate::admin::batch_limit;
+use crate::admin::topics::{self, TopicInfo};
+use crate::client::{ClientError, Context, Settings, describe, describe_error, not_made};
+
+pub use transaction::TransactionError;
 
 /// The most records that wait for their acknowledgement.
 const QUEUE_RECORDS: usize = 80_000;
@@ -221,7 +224,7 @@ impl Producer {
             defaults.push(("transactional.id", id.clone()));
         }
         let (mut producer, broker) = Self::connect_with(settings, topic, &defaults, options)?;
-        if let Some(limit) = limits::batch_limit(settings, topic, broker) {
+        if let Some(limit) = batch_limit(settings, topic, broker) {
             defaults.push(("batch.size", limit.to_string()));
             (producer, _) = Self::connect_with(settings, topic, &defaults, options)?;
         }

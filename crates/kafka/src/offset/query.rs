@@ -7,10 +7,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::client::ClientError;
-use crate::consumer::fatal;
-use crate::ends::Slice;
-use crate::start::Start;
+use crate::client::{ClientError, fatal};
+
+use super::range::Slice;
+use super::spec::Start;
 
 /// How long to wait before it is asked again.
 const PAUSE: Duration = Duration::from_millis(100);

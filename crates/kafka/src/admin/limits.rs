@@ -2,9 +2,9 @@
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 
-use crate::client::Settings;
-use crate::context::Context;
-use crate::topics::block_on;
+use crate::client::{Context, Settings};
+
+use super::topics::block_on;
 
 /// What librdkafka fills batches up to (`batch.size`), in bytes.
 const BATCH_SIZE: usize = 1_000_000;

@@ -6,11 +6,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::groups::{GroupInfo as Described, GroupMemberInfo};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use crate::assignment::positions;
-use crate::client::{ClientError, describe_error, not_made};
-use crate::cluster::Cluster;
-use crate::consumer::{Position, fatal};
-use crate::context::Context;
+use crate::client::{ClientError, Context, describe_error, fatal, not_made};
+use crate::offset::{Position, positions};
+
+use super::cluster::Cluster;
 
 /// The kind of the groups whose members read partitions; Kafka Connect has others.
 const CONSUMERS: &str = "consumer";

@@ -11,20 +11,14 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::client::{ClientError, describe_error};
-use crate::consumer::{Position, fatal};
-use crate::context::{Context, Severity};
-use crate::ends::Slice;
-use crate::offsets::{Bounds, locate};
+use crate::client::{ClientError, Context, Severity, describe_error, fatal};
+use crate::offset::{Bounds, Position, Slice, locate, positions};
 
 /// The limit for questions about offsets while the group waits for this member.
 const LOOK_UP: Duration = Duration::from_secs(10);
-
-/// The name by which a consumer without a group is known to librdkafka: nothing is joined, nothing committed.
-pub(crate) const NO_GROUP: &str = "tapline";
 
 /// What a rebalance changed.
 pub(crate) enum Change {
@@ -246,19 +240,6 @@ impl ConsumerContext for Watch {
             Err(error) => self.tell_commit(&error),
         }
     }
-}
-
-/// The places in a list that are offsets.
-pub(crate) fn positions(list: &TopicPartitionList) -> Vec<Position> {
-    let position = |element: &TopicPartitionListElem<'_>| match element.offset() {
-        Offset::Offset(offset) => Some(Position {
-            topic: element.topic().to_owned(),
-            partition: element.partition(),
-            offset,
-        }),
-        _ => None,
-    };
-    list.elements().iter().filter_map(position).collect()
 }
 
 fn names(list: &TopicPartitionList) -> Vec<(String, i32)> {

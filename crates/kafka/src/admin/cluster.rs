@@ -7,11 +7,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::MetadataBroker;
 
 use crate::address::Topic;
-use crate::assignment::NO_GROUP;
-use crate::client::{ClientError, Settings, not_made};
-use crate::context::Context;
-use crate::offsets;
-use crate::topics::{self, TopicInfo};
+use crate::client::{ClientError, Context, NO_GROUP, Settings, not_made};
+use crate::offset;
+
+use super::topics::{self, TopicInfo};
 
 /// A broker as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +126,7 @@ impl Cluster {
             return Ok(Vec::new());
         }
         let timeout = self.settings.connect_timeout();
-        let extents = offsets::extents(&self.inner, &partitions, timeout)?;
+        let extents = offset::extents(&self.inner, &partitions, timeout)?;
         let ranges = extents.low.into_iter().zip(extents.high);
         let extent = |((topic, partition), (low, high))| Extent {
             topic,

@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::properties::{Entry, PropertyError};
+use super::entry::{Entry, PropertyError};
 
 /// Properties that differ in nothing but their name.
 const RENAMED: &[(&str, &str)] = &[
@@ -181,7 +181,7 @@ fn read_jaas(text: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::properties::Properties;
+    use crate::config::Properties;
 
     fn read(text: &str) -> Result<Properties, String> {
         let mut properties = Properties::new();

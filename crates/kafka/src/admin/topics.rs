@@ -15,8 +15,7 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::address::Topic;
-use crate::client::{ClientError, Settings, describe, not_made};
-use crate::context::Context;
+use crate::client::{ClientError, Context, Settings, describe, not_made};
 
 /// A topic as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

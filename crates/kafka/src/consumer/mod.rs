@@ -1,5 +1,11 @@
 //! A consumer of topics: from a start to the end or on and on, alone or in a group, committing only what it is told.
 
+mod ends;
+mod event;
+mod rebalance;
+mod record;
+mod state;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -9,15 +15,16 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::address::Topic;
-use crate::assignment::{NO_GROUP, Watch};
-use crate::client::{ClientError, Settings, describe_error, not_made};
-use crate::context::Severity;
-use crate::ends::Ends;
-use crate::incoming::Incoming;
-use crate::offsets::{Bounds, locate};
-use crate::reading::{State, pause_all};
-use crate::start::Start;
-use crate::topics::{self, TopicInfo};
+use crate::admin::topics::{self, TopicInfo};
+use crate::client::{ClientError, NO_GROUP, Settings, Severity, describe_error, fatal, not_made};
+use crate::offset::{Bounds, Position, Start, locate};
+
+pub use event::Event;
+pub use record::{Incoming, TimestampKind};
+
+use ends::Ends;
+use rebalance::Watch;
+use state::{State, pause_all};
 
 /// The most that a broker puts into an answer, but for a single batch that is larger.
 const FETCH_BYTES: usize = 256 << 10;
@@ -50,35 +57,6 @@ impl ConsumerOptions {
             until: self.until.or(end),
         }
     }
-}
-
-/// Up to where a partition is done: the offset of the next record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: i32,
-    /// The offset of the next record, one more than that of the last that is done.
-    pub offset: i64,
-}
-
-/// What a look for records gave.
-pub enum Event<'a> {
-    /// A record.
-    Record(Incoming<'a>),
-    /// Nothing within the time.
-    Idle,
-    /// The group gave these partitions to this consumer, or took them from it; records of the latter that are not
-    /// committed yet will be read by another member.
-    Rebalanced {
-        /// Newly here.
-        assigned: Vec<(String, i32)>,
-        /// No longer here.
-        revoked: Vec<(String, i32)>,
-    },
-    /// Each partition was read up to where it was to stop.
-    End,
 }
 
 /// A consumer. It must be polled at least every `max.poll.interval.ms` (5 minutes), records wanted or not: see
@@ -364,11 +342,4 @@ fn leave_off(inner: &BaseConsumer<Watch>, message: &BorrowedMessage<'_>) {
     list.add_partition(message.topic(), message.partition());
     // If it can't be stopped, its records are passed over one by one.
     let _ = inner.pause(&list);
-}
-
-pub(crate) fn fatal(what: &'static str, error: &KafkaError) -> ClientError {
-    ClientError::Fatal {
-        what,
-        reason: describe_error(error),
-    }
 }

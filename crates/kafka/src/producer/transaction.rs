@@ -7,7 +7,8 @@ use rdkafka::producer::Producer as _;
 use thiserror::Error;
 
 use crate::client::{ClientError, describe_error};
-use crate::producer::Producer;
+
+use super::Producer;
 
 /// Why a transaction was not committed.
 #[derive(Debug, Error)]

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::assignment::{Change, Watch};
-use crate::client::{ClientError, describe};
-use crate::consumer::{Event, fatal};
-use crate::context::Context;
-use crate::ends::Ends;
+use crate::client::{ClientError, Context, describe, fatal};
+
+use super::ends::Ends;
+use super::event::Event;
+use super::rebalance::{Change, Watch};
 
 /// So long after a pause the statistics may still be of before: librdkafka's threads, which all turn round within a second,
 /// take over what was fetched until then only later.
