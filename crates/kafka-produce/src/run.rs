@@ -12,10 +12,10 @@ use tapline_kafka::{
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::io::input::{Input, Source};
-use tapline_pipe::outcome::COULD_NOT_RUN;
 use tapline_pipe::io::output::unbuffered;
-use tapline_pipe::publish::{self, Plan};
 use tapline_pipe::io::stop::Stop;
+use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::publish::{self, Plan};
 
 use crate::args::{Args, Codec};
 use crate::compose::Composer;
