@@ -16,7 +16,7 @@ use tapline_pipe::args::{MessageArgs, PublishArgs, RecordArgs, RejectArgs, Summa
 use tapline_pipe::template::{Template, parse_named};
 use tapline_pipe::units::parse_duration;
 
-use crate::identity::Notice;
+use crate::notice::Notice;
 
 /// Publish lines of stdin to an MQTT broker
 ///

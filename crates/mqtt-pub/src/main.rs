@@ -5,6 +5,7 @@ mod clients;
 mod compose;
 mod descriptors;
 mod identity;
+mod notice;
 mod publisher;
 mod run;
 mod standstill;

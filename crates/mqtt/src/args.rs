@@ -15,9 +15,9 @@ use clap::Args;
 use tapline_pipe::units::parse_duration;
 
 use crate::address::Broker;
-use crate::error::TlsError;
-use crate::options::{Credentials, SessionOptions, TlsFiles, Version};
-use crate::transport::Tls;
+use crate::options::{Credentials, SessionOptions};
+use crate::protocol::Version;
+use crate::transport::{Tls, TlsError, TlsFiles};
 
 /// How to connect to an MQTT broker.
 #[derive(Args, Clone, Debug)]

@@ -1,12 +1,11 @@
 //! Why a connection, a session or a single message failed.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::message::{Message, Qos};
-use crate::options::Version;
+use crate::message::Message;
+use crate::protocol::{Qos, Version};
 use crate::reason::Reason;
 use crate::topic::TopicError;
 
@@ -194,39 +193,6 @@ pub enum PublishError {
     /// The session is over.
     #[error("{0}")]
     Ended(Arc<SessionError>),
-}
-
-/// Why the files for TLS are of no use.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read.
-    #[error("{}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why. Not a source: the text has it already.
-        error: io::Error,
-    },
-    /// A file has nothing of the kind in it.
-    #[error("{}: no {what} in PEM form", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-        /// What should be in it.
-        what: &'static str,
-    },
-    /// Certificate without key, or the other way.
-    #[error("a client certificate needs its key and a key its certificate")]
-    Pair,
-    /// The key is another certificate's.
-    #[error("the private key does not belong to the client certificate")]
-    Mismatch,
-    /// A certificate or the key is broken.
-    #[error("{0}")]
-    Invalid(String),
-    /// The system has no authorities.
-    #[error("the system has no certificate authorities: give a file with the broker's")]
-    NoRoots,
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::error::ConnectError;
-use crate::options::{Limits, SessionOptions};
+use crate::event::Limits;
+use crate::options::SessionOptions;
 use crate::packet::{self, Decoded, Decoder};
 use crate::reason::Reason;
 use crate::transport::{self, Stream};
@@ -43,7 +44,12 @@ pub(crate) async fn connect(
 async fn attempt(options: &SessionOptions, first: bool) -> Result<Accepted, ConnectError> {
     let after = options.connect_timeout;
     let started = tokio::time::Instant::now();
-    let stream = timeout(after, transport::open(options))
+    let open = transport::open(
+        &options.broker,
+        options.tls.as_ref(),
+        &options.websocket_path,
+    );
+    let stream = timeout(after, open)
         .await
         .map_err(|_| timed_out("connection", after))??;
     let left = after.saturating_sub(started.elapsed());

@@ -7,30 +7,33 @@
 pub mod address;
 pub mod args;
 mod backoff;
+mod channel;
+mod check;
 mod connection;
 mod error;
+mod event;
 mod handshake;
 mod heartbeat;
 mod ledger;
+mod mailbox;
 mod message;
 mod options;
 mod packet;
+mod protocol;
 mod reactor;
 mod reason;
 mod session;
-mod shared;
 pub mod topic;
 mod transport;
 mod wire;
 
 pub use address::{Address, AddressError, Broker, Scheme};
-pub use error::{ConnectError, PublishError, Refusal, SessionError, TlsError};
-pub use message::{Delivery, Message, NotAQos, Properties, Qos, Token};
-pub use options::{
-    Credentials, Event, Limits, NotAVersion, OnEvent, RetainHandling, SessionOptions, Subscription,
-    TlsFiles, Version, Will,
-};
+pub use error::{ConnectError, PublishError, Refusal, SessionError};
+pub use event::{Event, Limits, OnEvent};
+pub use mailbox::{Capacity, Settled};
+pub use message::{Delivery, Message, Properties, Token};
+pub use options::{Credentials, RetainHandling, SessionOptions, Subscription, Will};
+pub use protocol::{NotAQos, NotAVersion, Qos, Version};
 pub use reactor::{Reactor, Session};
 pub use reason::Reason;
-pub use shared::{Capacity, Settled};
-pub use transport::Tls;
+pub use transport::{Tls, TlsError, TlsFiles};

@@ -1,50 +1,14 @@
 //! What a session is to be: version, identity, will, subscriptions, bounds, security.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Broker;
-use crate::error::{Refusal, SessionError};
-use crate::message::{Message, Qos};
-
-/// The version of the protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Version {
-    /// MQTT 3.1.1 (protocol level 4).
-    V311,
-    /// MQTT 5 (protocol level 5).
-    #[default]
-    V5,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V311 => "3.1.1",
-            Self::V5 => "5",
-        })
-    }
-}
-
-/// The text is not `3.1.1` or `5`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the version of MQTT is 5 or 3.1.1")]
-pub struct NotAVersion;
-
-impl FromStr for Version {
-    type Err = NotAVersion;
-
-    fn from_str(text: &str) -> Result<Self, NotAVersion> {
-        match text {
-            "5" | "5.0" => Ok(Self::V5),
-            "3.1.1" => Ok(Self::V311),
-            _ => Err(NotAVersion),
-        }
-    }
-}
+use crate::event::OnEvent;
+use crate::message::Message;
+use crate::protocol::{Qos, Version};
+use crate::transport::Tls;
 
 /// User name and password. `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
@@ -112,61 +76,6 @@ impl Subscription {
     }
 }
 
-/// Files for TLS, all PEM.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Authorities to trust; the system's if there is no file.
-    pub ca: Option<PathBuf>,
-    /// The client's certificate chain; goes with `key`.
-    pub cert: Option<PathBuf>,
-    /// The client's private key.
-    pub key: Option<PathBuf>,
-}
-
-/// What happens to a session, in the order of happening.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A connection is there and subscribed.
-    Connected {
-        /// Whether the broker had kept the session.
-        session_present: bool,
-        /// Whether a connection was there before.
-        again: bool,
-    },
-    /// The broker granted less than was asked for.
-    Downgraded {
-        /// The filter of the subscription.
-        filter: String,
-        /// What was asked for.
-        asked: Qos,
-        /// What the broker will deliver at most.
-        granted: Qos,
-    },
-    /// The broker did not take [`SessionOptions::birth`].
-    BirthRefused(Box<Refusal>),
-    /// The broker keeps the session for a shorter time than was asked for.
-    ExpiresSooner {
-        /// What was asked for.
-        asked: Duration,
-        /// For how long it is kept.
-        granted: Duration,
-    },
-    /// The connection broke, or an attempt at a new one failed.
-    Lost {
-        /// Why.
-        why: String,
-        /// When the next attempt begins.
-        retry_in: Duration,
-    },
-    /// The session is over and cannot go on.
-    Failed(Arc<SessionError>),
-    /// The session was closed on request.
-    Closed,
-}
-
-/// Is called with each [`Event`] on the reactor's thread: it must not block.
-pub type OnEvent = Arc<dyn Fn(Event) + Send + Sync>;
-
 /// All that makes a session.
 #[derive(Clone)]
 pub struct SessionOptions {
@@ -178,8 +87,8 @@ pub struct SessionOptions {
     pub client_id: String,
     /// Name and password.
     pub credentials: Option<Credentials>,
-    /// Security of `mqtts` and `wss`; loaded by [`crate::Tls::load`].
-    pub tls: Option<crate::transport::Tls>,
+    /// Security of `mqtts` and `wss`; loaded by [`Tls::load`].
+    pub tls: Option<Tls>,
     /// The path of the WebSocket request, `/mqtt` by default.
     pub websocket_path: String,
     /// Keep alive in whole seconds up to 65,535; zero turns it off.
@@ -190,7 +99,7 @@ pub struct SessionOptions {
     /// session.
     pub patient: bool,
     /// An earlier session of this client had a connection: a broker that refuses one now has changed its mind
-    /// ([`SessionError::Reconnect`]).
+    /// ([`crate::SessionError::Reconnect`]).
     pub known: bool,
     /// Begin with an empty session.
     pub clean_start: bool,
@@ -292,39 +201,5 @@ impl SessionOptions {
     /// Keep alive in seconds, as CONNECT has it.
     pub(crate) fn keep_alive_seconds(&self) -> u16 {
         u16::try_from(self.keep_alive.as_secs()).unwrap_or(u16::MAX)
-    }
-}
-
-/// What the broker said of itself in CONNACK (section 3.2.2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bound on packets of QoS 1 and 2 in flight to the broker.
-    pub receive_maximum: u16,
-    /// The highest quality of service that it takes.
-    pub maximum_qos: Qos,
-    /// Whether it keeps retained messages.
-    pub retain_available: bool,
-    /// The largest packet that it takes, in bytes.
-    pub maximum_packet_size: u32,
-    /// The number of topic aliases that it takes.
-    pub topic_alias_maximum: u16,
-    /// The keep alive that it wants instead of the client's.
-    pub keep_alive: Option<u16>,
-    /// For how many seconds it keeps the session, if not for as long as it was asked to.
-    pub session_expiry: Option<u32>,
-}
-
-impl Default for Limits {
-    /// What holds where the broker says nothing, and in MQTT 3.1.1.
-    fn default() -> Self {
-        Self {
-            receive_maximum: u16::MAX,
-            maximum_qos: Qos::ExactlyOnce,
-            retain_available: true,
-            maximum_packet_size: 268_435_460,
-            topic_alias_maximum: 0,
-            keep_alive: None,
-            session_expiry: None,
-        }
     }
 }

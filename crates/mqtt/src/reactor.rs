@@ -10,11 +10,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::channel::{Shared, Status};
 use crate::error::{PublishError, SessionError};
+use crate::event::Limits;
+use crate::mailbox::{Capacity, Mailbox, Settled};
 use crate::message::{Delivery, Message, Token};
-use crate::options::{Limits, SessionOptions};
+use crate::options::SessionOptions;
 use crate::session;
-use crate::shared::{Capacity, Mailbox, Settled, Shared, Status};
 
 /// A thread that does the input and output of many sessions, and the one place where their settled
 /// messages are collected. Dropping it ends the sessions without DISCONNECT.

@@ -4,10 +4,11 @@ use tokio::time::Instant;
 
 use super::{Connection, End};
 use crate::error::{ConnectError, Refusal, SessionError, describe_text};
+use crate::event::Event;
 use crate::ledger::{Acked, Received};
-use crate::message::{Delivery, Qos};
-use crate::options::Event;
+use crate::message::Delivery;
 use crate::packet::{AckKind, Decoded};
+use crate::protocol::Qos;
 use crate::reason::Reason;
 
 impl Connection<'_> {

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::channel::Status;
 use crate::error::SessionError;
+use crate::event::{Event, Limits};
 use crate::handshake::Accepted;
 use crate::heartbeat::Heartbeat;
 use crate::message::{Delivery, Message};
-use crate::options::{Event, Limits};
 use crate::packet::{self, Decoder, Encoder};
-use crate::session::State;
-use crate::shared::Status;
+use crate::session::state::State;
 use crate::wire::Wire;
 
 /// How a connection ended.

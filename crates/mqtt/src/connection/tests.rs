@@ -11,8 +11,10 @@ use tokio::io::{
 };
 
 use super::*;
-use crate::options::{SessionOptions, Subscription, Version};
-use crate::shared::{Capacity, Mailbox, Shared};
+use crate::channel::Shared;
+use crate::mailbox::{Capacity, Mailbox};
+use crate::options::{SessionOptions, Subscription};
+use crate::protocol::Version;
 
 /// A stream that counts its writes.
 struct Counting {

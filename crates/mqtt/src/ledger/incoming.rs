@@ -7,7 +7,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::message::{Qos, Token};
+use crate::message::Token;
+use crate::protocol::Qos;
 
 /// What to do with a PUBLISH.
 #[derive(Debug, PartialEq, Eq)]

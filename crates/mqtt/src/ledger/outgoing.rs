@@ -9,7 +9,8 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::message::{Message, Qos};
+use crate::message::Message;
+use crate::protocol::Qos;
 use crate::reason::Reason;
 
 /// The next packet to write.

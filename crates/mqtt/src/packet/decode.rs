@@ -7,8 +7,9 @@ use rumqttc::mqttbytes::{self as bytes4, v4};
 use rumqttc::v5::mqttbytes::{Error as Error5, v5};
 
 use super::AckKind;
-use crate::message::{Properties, Qos};
-use crate::options::{Limits, Version};
+use crate::event::Limits;
+use crate::message::Properties;
+use crate::protocol::{Qos, Version};
 use crate::reason::Reason;
 
 /// A packet from the broker.

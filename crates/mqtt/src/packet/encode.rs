@@ -8,8 +8,10 @@ use rumqttc::mqttbytes::{Protocol, QoS as Qos4, v4};
 use rumqttc::v5::mqttbytes::{QoS as Qos5, v5};
 
 use crate::error::Refusal;
-use crate::message::{Message, Properties, Qos};
-use crate::options::{Limits, RetainHandling, SessionOptions, Subscription, Version, Will};
+use crate::event::Limits;
+use crate::message::{Message, Properties};
+use crate::options::{RetainHandling, SessionOptions, Subscription, Will};
+use crate::protocol::{Qos, Version};
 use crate::reason::Reason;
 
 /// Writes the packets of the publish flows.

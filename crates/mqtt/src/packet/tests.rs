@@ -10,8 +10,10 @@ use rumqttc::v5::mqttbytes::v5;
 
 use super::*;
 use crate::error::Refusal;
-use crate::message::{Message, Properties, Qos};
-use crate::options::{Limits, SessionOptions, Subscription, Version, Will};
+use crate::event::Limits;
+use crate::message::{Message, Properties};
+use crate::options::{SessionOptions, Subscription, Will};
+use crate::protocol::{Qos, Version};
 use crate::reason::Reason;
 
 fn qos() -> impl Strategy<Value = Qos> {

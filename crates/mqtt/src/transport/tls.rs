@@ -1,32 +1,64 @@
-//! The byte stream below MQTT: TCP, TLS, WebSocket.
+//! TLS below MQTT: its files, its settings and its handshake.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use async_tungstenite::tokio::client_async_with_config;
-use async_tungstenite::tungstenite::Error as WsError;
-use async_tungstenite::tungstenite::client::IntoClientRequest;
-use async_tungstenite::tungstenite::http::HeaderValue;
-use async_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, Error as RustlsError, RootCertStore};
-use ws_stream_tungstenite::WsStream;
 
+use super::is_hang_up;
 use crate::address::Broker;
-use crate::error::{ConnectError, TlsError};
-use crate::options::{SessionOptions, TlsFiles};
+use crate::error::ConnectError;
 
-/// A byte stream in both directions.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Files for TLS, all PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Authorities to trust; the system's if there is no file.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate chain; goes with `key`.
+    pub cert: Option<PathBuf>,
+    /// The client's private key.
+    pub key: Option<PathBuf>,
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+/// Why the files for TLS are of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why. Not a source: the text has it already.
+        error: io::Error,
+    },
+    /// A file has nothing of the kind in it.
+    #[error("{}: no {what} in PEM form", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What should be in it.
+        what: &'static str,
+    },
+    /// Certificate without key, or the other way.
+    #[error("a client certificate needs its key and a key its certificate")]
+    Pair,
+    /// The key is another certificate's.
+    #[error("the private key does not belong to the client certificate")]
+    Mismatch,
+    /// A certificate or the key is broken.
+    #[error("{0}")]
+    Invalid(String),
+    /// The system has no authorities.
+    #[error("the system has no certificate authorities: give a file with the broker's")]
+    NoRoots,
+}
 
 /// Settings for TLS, loaded and checked; cheap to clone and to share between sessions.
 #[derive(Clone)]
@@ -115,46 +147,13 @@ fn load_roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// Opens the stream that the address asks for. Not bounded in time; the caller does that.
-pub(crate) async fn open(options: &SessionOptions) -> Result<Box<dyn Stream>, ConnectError> {
-    let broker = &options.broker;
-    let tcp = open_tcp(broker).await?;
-    let stream: Box<dyn Stream> = if broker.scheme.is_tls() {
-        Box::new(open_tls(options, tcp).await?)
-    } else {
-        Box::new(tcp)
-    };
-    if broker.scheme.is_websocket() {
-        return open_websocket(options, stream).await;
-    }
-    Ok(stream)
-}
-
-/// Tries each address of the host in turn; the error is that of the last.
-async fn open_tcp(broker: &Broker) -> Result<TcpStream, ConnectError> {
-    let addresses = lookup_host((broker.host.as_str(), broker.port))
-        .await
-        .map_err(ConnectError::Resolve)?;
-    let mut last = ConnectError::Resolve(io::Error::other("it has no address"));
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Small packets must not wait for the answer to those before (Nagle).
-                stream.set_nodelay(true).map_err(ConnectError::Tcp)?;
-                return Ok(stream);
-            }
-            Err(error) => last = ConnectError::Tcp(error),
-        }
-    }
-    Err(last)
-}
-
-async fn open_tls(
-    options: &SessionOptions,
+/// Without `tls` the system's authorities are trusted.
+pub(super) async fn open(
+    tls: Option<&Tls>,
+    broker: &Broker,
     tcp: TcpStream,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
-    let broker = &options.broker;
-    let tls = match &options.tls {
+    let tls = match tls {
         Some(tls) => tls.clone(),
         None => Tls::load(&TlsFiles::default(), &[])
             .map_err(|error| ConnectError::Tls(error.to_string()))?,
@@ -177,65 +176,4 @@ fn describe_tls(error: &io::Error) -> String {
         return "the peer closed the connection in the handshake: not a TLS port?".to_owned();
     }
     text
-}
-
-fn is_hang_up(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-    )
-}
-
-/// What is read at a time; by default it would be 128 KiB for each connection of a fleet. What is written is
-/// gathered in front of it already.
-const WEBSOCKET_BUFFER: usize = 4 << 10;
-
-async fn open_websocket(
-    options: &SessionOptions,
-    stream: Box<dyn Stream>,
-) -> Result<Box<dyn Stream>, ConnectError> {
-    let failed = |error: WsError| ConnectError::WebSocket(describe_websocket(&error));
-    let broker = &options.broker;
-    let path = options.websocket_path.trim_start_matches('/');
-    let mut request = format!("{broker}/{path}")
-        .into_client_request()
-        .map_err(failed)?;
-    // [MQTT-6.0.0-3]
-    request
-        .headers_mut()
-        .insert("Sec-WebSocket-Protocol", HeaderValue::from_static("mqtt"));
-    let config = WebSocketConfig::default()
-        .read_buffer_size(WEBSOCKET_BUFFER)
-        .write_buffer_size(0);
-    let (socket, _) = client_async_with_config(request, stream, Some(config))
-        .await
-        .map_err(failed)?;
-    Ok(Box::new(WsStream::new(socket)))
-}
-
-fn describe_websocket(error: &WsError) -> String {
-    match error {
-        WsError::Http(response) => format!(
-            "the peer answered HTTP {} to the request; is the path right?",
-            response.status()
-        ),
-        WsError::Io(error) if is_hang_up(error) => {
-            "the peer closed the connection in the handshake: not a WebSocket port?".to_owned()
-        }
-        error => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn small_packets_do_not_wait_for_the_answer_to_those_before() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("mqtt://{}/t", listener.local_addr().unwrap());
-        let address: crate::Address = address.parse().unwrap();
-        let stream = open_tcp(&address.broker).await.unwrap();
-        assert!(stream.nodelay().unwrap(), "TCP_NODELAY");
-    }
 }
