@@ -22,7 +22,7 @@ scripts/brokers up kafka registry
 . <(scripts/brokers env)
 
 servers=${KAFKA_URL#kafka://}
-# Those that kafka-produce has by default: see crates/kafka/src/producer.rs and client.rs.
+# Those that kafka-produce has by default: see crates/kafka/src/producer/mod.rs and client/mod.rs.
 settings=(-X acks=all -X enable.idempotence=true -X max.in.flight=2 -X partitioner=murmur2_random
     -X compression.codec=lz4 -X linger.ms=60 -X queue.buffering.max.messages=80000
     -X queue.buffering.max.kbytes=24576 -X batch.size=1000000 -X message.max.bytes=1114112
