@@ -10,11 +10,11 @@ use tapline_contract::schema::Schema;
 use tapline_mqtt::{Address, Capacity, Qos, Reactor, Version, topic};
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
-use tapline_pipe::input::{Input, Source};
+use tapline_pipe::io::input::{Input, Source};
+use tapline_pipe::io::output::unbuffered;
+use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::COULD_NOT_RUN;
-use tapline_pipe::output::unbuffered;
 use tapline_pipe::publish::{self, Plan};
-use tapline_pipe::stop::Stop;
 use tapline_pipe::template::Template;
 
 use crate::args::Args;
