@@ -58,6 +58,8 @@ pub(crate) struct Judge {
     pub(crate) summary: Summary,
     /// Valid records that stand in the output's buffer, and their bytes.
     unwritten: (u64, u64),
+    /// After a signal: until when a reader that takes nothing is waited for.
+    give_up_at: Option<Instant>,
     started: Instant,
     shown: Instant,
     unlooked: u32,
@@ -96,6 +98,7 @@ impl Judge {
             summary: Summary::new(console.tool()),
             console,
             unwritten: (0, 0),
+            give_up_at: None,
             started: now,
             shown: now,
             unlooked: 0,
@@ -288,8 +291,7 @@ impl Judge {
     }
 
     fn flush_output(&mut self) -> Result<(), Halt> {
-        let mut give_up_at = None;
-        let stop = &self.stop;
+        let (stop, give_up_at) = (&self.stop, &mut self.give_up_at);
         let written: Result<bool, OutputError> = self.output.flush_unless(|| {
             if stop.requested().is_none() {
                 return Ok(Blocked::Wait);
@@ -308,6 +310,9 @@ impl Judge {
         self.summary.bytes -= bytes;
         written?;
         let signal = stop.requested().expect("only a signal gives up");
+        if records == 0 {
+            return Err(Halt::Ending(Ending::Signal(signal)));
+        }
         let lost = grouped(records);
         self.console.warn(format_args!(
             "stdout: its reader takes nothing: {lost} valid records at the end were not written"

@@ -1,4 +1,5 @@
-//! Standard output as a stage of a pipe needs it: whole lines, block-buffered, but never held back for long.
+//! Standard output as a stage of a pipe needs it: whole lines, block-buffered, but never held back for long; and
+//! what became of them, byte by byte.
 
 use std::{
     fs::File,
@@ -7,7 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, fstat},
+    io::ioctl_fionread,
+};
 
 /// A line waits at most so long for others before it is written out.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(50);
@@ -31,17 +36,53 @@ pub enum OutputError {
 
 /// Lines to a writer. To a terminal each is written at once; to anything else in blocks, at the latest
 /// [`FLUSH_AFTER`] the first of them if the caller asks [`flush_in`](Self::flush_in) how long it may wait.
+///
+/// The loop of a caller: [`push`](Self::push) a line; if [`is_full`](Self::is_full), or
+/// [`is_due`](Self::is_due) while nothing else is to be done, [`flush_unless`](Self::flush_unless), which never
+/// blocks for longer than [`FLUSH_AFTER`] without asking the caller what to do: look for a signal or a deadline,
+/// keep a connection alive, wait on or give up.
+///
+/// What becomes of a line is known by positions in the stream: [`position`](Self::position) is the end of the line
+/// that was pushed last. When [`written`](Self::written) has reached it, the system has taken the whole line; when
+/// [`taken`](Self::taken) has, a file has it or the reader took it out of the pipe, and only then may it be
+/// acknowledged. Both are exact, whatever went wrong: a full disk, a reader that left, a wait that was given up.
+///
+/// An output that failed stays failed: every later call gives the same error, and writes nothing.
 #[derive(Debug)]
 pub struct Output<W> {
     name: String,
     writer: W,
+    /// What was pushed and is not written.
     buffer: Vec<u8>,
     terminal: bool,
     /// When the oldest line in the buffer was put there.
     since: Option<Instant>,
+    pushed: u64,
+    written: u64,
+    taken: u64,
+    kind: Option<Kind>,
+    failed: Option<Failure>,
 }
 
-impl<W: Write> Output<W> {
+/// What is behind the descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A regular file: a write to it waits for nobody.
+    File,
+    Pipe,
+    /// A terminal, a device, a socket.
+    Other,
+}
+
+/// The first error, to be told again.
+#[derive(Debug, Clone)]
+enum Failure {
+    ReaderGone,
+    System(i32),
+    Other(io::ErrorKind, String),
+}
+
+impl<W> Output<W> {
     /// Lines to `writer`, which messages call `name`. `terminal`: write each line at once.
     pub fn new(name: impl Into<String>, writer: W, terminal: bool) -> Self {
         Self {
@@ -50,33 +91,16 @@ impl<W: Write> Output<W> {
             buffer: Vec::with_capacity(2 * BLOCK),
             terminal,
             since: None,
+            pushed: 0,
+            written: 0,
+            taken: 0,
+            kind: None,
+            failed: None,
         }
     }
 
-    /// Adds a line; the terminator is put behind it.
-    ///
-    /// # Errors
-    ///
-    /// [`OutputError`], if the line made a write due.
-    pub fn line(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        self.compose(|line| line.extend_from_slice(bytes))
-    }
-
-    /// Adds a line that `compose` appends to the vector (and changes nothing that stands there).
-    ///
-    /// # Errors
-    ///
-    /// [`OutputError`], if the line made a write due.
-    pub fn compose(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), OutputError> {
-        self.push(compose);
-        if self.is_full() {
-            return self.flush();
-        }
-        Ok(())
-    }
-
-    /// Adds a line and writes nothing, however full the buffer is: for a caller that looks whether a flush
-    /// [is due](Self::is_due) and flushes with [`flush_unless`](Self::flush_unless).
+    /// Adds a line that `compose` appends to the vector (and changes nothing that stands there), and its
+    /// terminator. Writes nothing, however full the buffer is.
     pub fn push(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
         self.push_bare(|buffer| {
             compose(buffer);
@@ -86,8 +110,12 @@ impl<W: Write> Output<W> {
 
     /// The same for a record that says itself where it ends: no terminator is put behind it.
     pub fn push_bare(&mut self, compose: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.buffer.len();
         compose(&mut self.buffer);
-        if self.since.is_none() {
+        self.pushed += (self.buffer.len() - before) as u64;
+        if self.failed.is_some() {
+            self.buffer.clear();
+        } else if self.since.is_none() {
             self.since = Some(Instant::now());
         }
     }
@@ -111,6 +139,84 @@ impl<W: Write> Output<W> {
             .map(|since| FLUSH_AFTER.saturating_sub(since.elapsed()))
     }
 
+    /// The end of what was pushed last, in bytes from the beginning, whether it is written or not.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.pushed
+    }
+
+    /// The bytes that `write(2)` has taken.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Notes what was written of the buffer.
+    fn wrote(&mut self, count: usize) {
+        self.written += count as u64;
+        self.buffer.drain(..count);
+        if self.buffer.is_empty() {
+            // One huge record must not be paid for ever after.
+            self.buffer.shrink_to(4 * BLOCK);
+            self.since = None;
+        }
+    }
+
+    /// From here on nothing is written.
+    fn fail(&mut self, error: &io::Error) -> OutputError {
+        let failure = match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::BrokenPipe, _) => Failure::ReaderGone,
+            (_, Some(number)) => Failure::System(number),
+            (kind, None) => Failure::Other(kind, error.to_string()),
+        };
+        let told = self.tell(failure.clone());
+        self.failed = Some(failure);
+        self.buffer = Vec::new();
+        self.since = None;
+        told
+    }
+
+    fn tell(&self, failure: Failure) -> OutputError {
+        let error = match failure {
+            Failure::ReaderGone => return OutputError::ReaderGone,
+            Failure::System(number) => io::Error::from_raw_os_error(number),
+            Failure::Other(kind, text) => io::Error::new(kind, text),
+        };
+        OutputError::Io(self.name.clone(), error)
+    }
+
+    fn check(&self) -> Result<(), OutputError> {
+        match &self.failed {
+            Some(failure) => Err(self.tell(failure.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// For a writer that is no descriptor, or that waits as it should itself: these calls wait for it.
+impl<W: Write> Output<W> {
+    /// Adds a line; the terminator is put behind it.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`], if the line made a write due.
+    pub fn line(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.compose(|line| line.extend_from_slice(bytes))
+    }
+
+    /// Adds a line as [`push`](Self::push) does, and writes if it is time to.
+    ///
+    /// # Errors
+    ///
+    /// [`OutputError`], if the line made a write due.
+    pub fn compose(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), OutputError> {
+        self.push(compose);
+        if self.is_full() {
+            return self.flush();
+        }
+        self.check()
+    }
+
     /// Flushes if the oldest line has waited long enough. `true` if nothing is buffered now.
     ///
     /// # Errors
@@ -123,32 +229,35 @@ impl<W: Write> Output<W> {
         Ok(self.since.is_none())
     }
 
-    /// Writes out what is buffered. After an error the buffer is dropped: what was in it was not written.
+    /// Writes out what is buffered.
     ///
     /// # Errors
     ///
-    /// [`OutputError`]: the reader went away, or the writer's error under its name.
+    /// [`OutputError`]: the reader went away, or the writer's error under its name. [`written`](Self::written) says
+    /// what was taken before.
     pub fn flush(&mut self) -> Result<(), OutputError> {
-        let written = self
-            .writer
-            .write_all(&self.buffer)
-            .and_then(|()| self.writer.flush());
-        self.forget();
-        written.map_err(|error| self.judge(error))
-    }
-
-    fn forget(&mut self) {
-        self.buffer.clear();
-        // One huge record must not be paid for ever after.
-        self.buffer.shrink_to(4 * BLOCK);
-        self.since = None;
-    }
-
-    fn judge(&self, error: io::Error) -> OutputError {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => OutputError::ReaderGone,
-            _ => OutputError::Io(self.name.clone(), error),
+        self.check()?;
+        let mut done = 0;
+        let mut result = Ok(());
+        while done < self.buffer.len() && result.is_ok() {
+            match self.writer.write(&self.buffer[done..]).and_then(some) {
+                Ok(count) => done += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => result = Err(error),
+            }
         }
+        self.wrote(done);
+        result
+            .and_then(|()| self.writer.flush())
+            .map_err(|error| self.fail(&error))
+    }
+}
+
+/// A write that takes nothing, again and again, is an error.
+fn some(count: usize) -> io::Result<usize> {
+    match count {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        _ => Ok(count),
     }
 }
 
@@ -167,52 +276,108 @@ pub fn unbuffered(fd: impl AsFd) -> io::Result<File> {
 pub enum Blocked {
     /// Look again soon.
     Wait,
-    /// Drop what isn't written.
+    /// Leave it: what isn't written stays buffered.
     GiveUp,
 }
 
 impl<W: Write + AsFd> Output<W> {
-    /// As [`flush`](Output::flush), for a caller that has other duties while the reader takes nothing:
-    /// `blocked` is called about every [`FLUSH_AFTER`] until there is room again. If it says to give up, what
-    /// is left of the buffer is dropped, and the answer is `false`.
+    /// Writes out what is buffered, for a caller that has other duties while the reader takes nothing: `blocked`
+    /// is called at once and then about every [`FLUSH_AFTER`] until there is room again. If it says to give up, or
+    /// fails, what isn't written stays buffered, and the next call goes on with it. `true` if all is written.
+    ///
+    /// The descriptor may be shared with other processes, so it is never made non-blocking: what is written at once
+    /// is what a pipe that poll(2) calls writable takes without blocking.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Output::flush), and what `blocked` says.
+    /// [`OutputError`]: the reader went away, or the writer's error under its name, now or before; and what
+    /// `blocked` says.
     pub fn flush_unless<E: From<OutputError>>(
         &mut self,
         mut blocked: impl FnMut() -> Result<Blocked, E>,
     ) -> Result<bool, E> {
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut rest = buffer.as_slice();
+        self.check()?;
+        let most = match self.kind() {
+            Kind::File => usize::MAX,
+            Kind::Pipe | Kind::Other => PIPE_BUF,
+        };
+        let mut done = 0;
+        let mut wait = Duration::ZERO;
         let mut result = Ok(true);
-        while !rest.is_empty() && matches!(result, Ok(true)) {
-            if is_writable(self.writer.as_fd()) {
-                // A pipe that poll(2) calls writable takes PIPE_BUF bytes without blocking (pipe(7)).
-                let (chunk, after) = rest.split_at(rest.len().min(PIPE_BUF));
-                let written = self
-                    .writer
-                    .write_all(chunk)
-                    .and_then(|()| self.writer.flush());
-                result = written
-                    .map(|()| true)
-                    .map_err(|error| E::from(self.judge(error)));
-                rest = after;
+        while done < self.buffer.len() && matches!(result, Ok(true)) {
+            let rest = &self.buffer[done..];
+            let written = if most == usize::MAX || is_writable(self.writer.as_fd(), wait) {
+                self.writer.write(&rest[..rest.len().min(most)])
             } else {
-                result = blocked().map(|what| what == Blocked::Wait);
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+            match written.and_then(some) {
+                Ok(count) => {
+                    done += count;
+                    wait = Duration::ZERO;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    result = blocked().map(|what| what == Blocked::Wait);
+                    wait = FLUSH_AFTER;
+                }
+                Err(error) => {
+                    self.written += done as u64;
+                    return Err(self.fail(&error).into());
+                }
             }
         }
-        self.buffer = buffer;
-        self.forget();
+        self.wrote(done);
         result
+    }
+
+    /// The bytes that nobody can lose any more but their owner: those that a file has, or that the reader took out
+    /// of the pipe. Of a terminal, a device and a socket it is what was [written](Self::written).
+    ///
+    /// One system call; costs nothing where all was taken before. Where other processes write to the same pipe,
+    /// theirs count as not taken, too.
+    pub fn taken(&mut self) -> u64 {
+        if self.taken < self.written {
+            let left = match self.kind() {
+                // Works at either end of a pipe, also when the reader has gone.
+                Kind::Pipe => ioctl_fionread(&self.writer).unwrap_or(u64::MAX),
+                Kind::File | Kind::Other => 0,
+            };
+            self.taken = self.taken.max(self.written.saturating_sub(left));
+        }
+        self.taken
+    }
+
+    /// Whether nobody will read what is written, found out without writing. The next flush says so, too, if it has
+    /// something to write.
+    pub fn is_reader_gone(&mut self) -> bool {
+        if self.kind() == Kind::File {
+            return false;
+        }
+        let fd = self.writer.as_fd();
+        let mut fds = [PollFd::new(&fd, PollFlags::empty())];
+        let looked = poll(&mut fds, Some(&Timespec::default()));
+        let gone = PollFlags::ERR | PollFlags::HUP;
+        looked.is_ok() && fds[0].revents().intersects(gone)
+    }
+
+    fn kind(&mut self) -> Kind {
+        *self.kind.get_or_insert_with(|| {
+            let status = fstat(self.writer.as_fd());
+            match status.map(|status| FileType::from_raw_mode(status.st_mode)) {
+                Ok(FileType::RegularFile) => Kind::File,
+                Ok(FileType::Fifo) => Kind::Pipe,
+                _ => Kind::Other,
+            }
+        })
     }
 }
 
-/// Whether a write would not block, now or within [`FLUSH_AFTER`]. A reader that has gone makes it true, and
-/// so does whatever else is wrong: the write will say so.
-fn is_writable(fd: BorrowedFd<'_>) -> bool {
+/// Whether a write would not block, now or within `wait`. A reader that has gone makes it true, and so does
+/// whatever else is wrong: the write will say so.
+fn is_writable(fd: BorrowedFd<'_>, wait: Duration) -> bool {
     let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
-    let timeout = Timespec::try_from(FLUSH_AFTER).ok();
+    let timeout = Timespec::try_from(wait).ok();
     match poll(&mut fds, timeout.as_ref()) {
         Ok(ready) => ready > 0,
         Err(error) => error != rustix::io::Errno::INTR,
@@ -288,9 +453,108 @@ mod tests {
         output.push(|out| out.extend_from_slice(&line));
         let done: Result<bool, OutputError> = output.flush_unless(|| Ok(Blocked::GiveUp));
         assert!(!done.unwrap());
+        assert!(!output.is_reader_gone());
         drop(reader);
-        output.push(|out| out.push(b'y'));
+        assert!(output.is_reader_gone());
         let done: Result<bool, OutputError> = output.flush_unless(|| Ok(Blocked::GiveUp));
         assert!(matches!(done, Err(OutputError::ReaderGone)));
+    }
+
+    #[test]
+    fn what_was_given_up_goes_on_where_it_stopped() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut output = Output::new("stdout", writer, false);
+        let lines: Vec<u8> = (0..60_000)
+            .flat_map(|n| format!("{n}\n").into_bytes())
+            .collect();
+        output.push_bare(|out| out.extend_from_slice(&lines));
+        let give_up = || Ok::<_, OutputError>(Blocked::GiveUp);
+        assert!(!output.flush_unless(give_up).unwrap());
+        assert!(output.written() > 0 && output.written() < output.position());
+        let reading = std::thread::spawn(move || io::read_to_string(reader).unwrap());
+        let wait = || Ok::<_, OutputError>(Blocked::Wait);
+        assert!(output.flush_unless(wait).unwrap());
+        assert_eq!(output.written(), lines.len() as u64);
+        drop(output);
+        assert_eq!(reading.join().unwrap().into_bytes(), lines);
+    }
+
+    #[test]
+    fn bytes_count_as_taken_when_the_reader_took_them_and_also_after_it_has_gone() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut output = Output::new("stdout", writer, false);
+        let wait = || Ok::<_, OutputError>(Blocked::Wait);
+        output.push(|out| out.extend_from_slice(b"one"));
+        let one = output.position();
+        output.push(|out| out.extend_from_slice(b"two"));
+        assert_eq!((output.written(), output.taken()), (0, 0));
+        assert!(output.flush_unless(wait).unwrap());
+        assert_eq!((output.written(), output.taken()), (8, 0));
+        io::Read::read_exact(&mut reader, &mut [0; 5]).unwrap();
+        assert_eq!((one, output.taken()), (4, 5));
+        drop(reader);
+        assert_eq!(output.taken(), 5);
+        output.push(|out| out.push(b'x'));
+        assert!(matches!(
+            output.flush_unless(wait),
+            Err(OutputError::ReaderGone)
+        ));
+        assert_eq!(
+            (output.position(), output.written(), output.taken()),
+            (10, 8, 5)
+        );
+    }
+
+    #[test]
+    fn an_output_that_failed_stays_failed() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut output = Output::new("stdout", full, false);
+        let wait = || Ok::<_, OutputError>(Blocked::Wait);
+        for _ in 0..2 {
+            output.push(|out| out.push(b'x'));
+            let error = output.flush_unless(wait).unwrap_err().to_string();
+            assert!(error.starts_with("stdout: No space left"), "{error}");
+            assert!(output.flush().is_err() && output.line(b"y").is_err());
+        }
+        assert_eq!((output.written(), output.taken()), (0, 0));
+        assert_eq!(output.flush_in(), None, "nothing is kept that can't go");
+    }
+
+    #[test]
+    fn of_a_write_that_failed_midway_the_bytes_before_count() {
+        /// Takes `self.0` bytes.
+        struct Small(usize, File);
+        impl Write for Small {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0 == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                let count = bytes.len().min(self.0).min(3);
+                self.0 -= count;
+                Ok(count)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl AsFd for Small {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.1.as_fd()
+            }
+        }
+        let wait = || Ok::<_, OutputError>(Blocked::Wait);
+        for polling in [true, false] {
+            let mut output = Output::new("f", Small(10, tempfile::tempfile().unwrap()), false);
+            output.push(|out| out.extend_from_slice(b"0123456"));
+            output.push(|out| out.extend_from_slice(b"0123456"));
+            let flushed = if polling {
+                output.flush_unless(wait).map(drop)
+            } else {
+                output.flush()
+            };
+            assert!(matches!(flushed, Err(OutputError::Io(..))));
+            assert_eq!((output.position(), output.written()), (16, 10));
+            assert_eq!(output.taken(), 10);
+        }
     }
 }
