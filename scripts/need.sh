@@ -44,3 +44,13 @@ need_build_tools() {
     [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -1)" = "$want" ] ||
         fail "Rust $have is too old: $want or newer is needed (rustup update)"
 }
+
+# build_tools: builds the workspace's programs and sets $tools to the folder where cargo put them, which is where
+# CARGO_TARGET_DIR, build.target-dir or build.target of its configuration say.
+build_tools() {
+    local messages
+    messages=$(cargo build --release --locked --workspace --bins --message-format json-render-diagnostics) ||
+        fail "the build failed"
+    tools=$(sed -n 's/.*"executable":"\([^"]*\)\/dev-brokers".*/\1/p' <<<"$messages")
+    [ -x "$tools/dev-brokers" ] || fail "cargo does not say where it put dev-brokers"
+}

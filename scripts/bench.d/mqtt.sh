@@ -19,7 +19,8 @@
 #   connecting is the smaller part of it. It is done when the broker's count, which is told once in one or two seconds, has
 #   all of them: a thousand sockets hold much at QoS 0.
 
-port=21900 websocket_port=21901
+port=$((port_base + 900)) websocket_port=$((port_base + 901))
+require_free "Mosquitto" "$port" "$websocket_port"
 url=mqtt://127.0.0.1:$port
 websocket_url=ws://127.0.0.1:$websocket_port
 # As long as topics are: a topic alias stands for it where the client has one, which mosquitto_pub has not with -l.

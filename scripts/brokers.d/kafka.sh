@@ -1,14 +1,23 @@
 # Sourced by scripts/brokers: three Apache Kafka brokers, each a controller too.
 # shellcheck shell=bash disable=SC2154 # its variables are set there
 #
-# Node N listens on loopback: 2N092 plain, 2N093 TLS with a password (PLAIN or SCRAM-SHA-512), 2N094
-# mutual TLS, 2N095 for the controllers. Topics aren't made by naming them, as in most production clusters.
+# Node 1 listens on loopback: +92 (to $port_base) plain, +93 TLS with a password (PLAIN or SCRAM-SHA-512), +94 mutual
+# TLS, +95 for the controllers; node 2 a hundred higher, node 3 two hundred. Topics aren't made by naming them, as in
+# most production clusters.
 
 kafka_nodes=(1 2 3)
 kafka_cluster=VGFwbGluZVRhcGxpbmVUQQ
 
-# kafka_addresses PORT: of all nodes, PORT being the last three digits.
-kafka_addresses() { printf '127.0.0.1:21%s,127.0.0.1:22%s,127.0.0.1:23%s' "$1" "$1" "$1"; }
+# kafka_port NODE LISTENER: LISTENER is the last two digits of node 1's port.
+kafka_port() { echo $((port_base + ($1 - 1) * 100 + $2)); }
+
+# kafka_ports NODE: all of them.
+kafka_ports() { seq "$(kafka_port "$1" 92)" "$(kafka_port "$1" 95)"; }
+
+# kafka_addresses LISTENER: of all nodes.
+kafka_addresses() {
+    printf '127.0.0.1:%s,127.0.0.1:%s,127.0.0.1:%s' "$(kafka_port 1 "$1")" "$(kafka_port 2 "$1")" "$(kafka_port 3 "$1")"
+}
 
 kafka_needs() {
     need_java
@@ -54,12 +63,14 @@ kafka_format() {
 
 # kafka_configure NODE
 kafka_configure() {
+    local plain tls mutual controller
+    read -r plain tls mutual controller < <(kafka_ports "$1" | xargs)
     cat <<CONFIGURATION
 process.roles=broker,controller
 node.id=$1
-controller.quorum.voters=1@127.0.0.1:21095,2@127.0.0.1:22095,3@127.0.0.1:23095
-listeners=PLAINTEXT://127.0.0.1:2${1}092,SASL_SSL://127.0.0.1:2${1}093,SSL://127.0.0.1:2${1}094,CONTROLLER://127.0.0.1:2${1}095
-advertised.listeners=PLAINTEXT://127.0.0.1:2${1}092,SASL_SSL://127.0.0.1:2${1}093,SSL://127.0.0.1:2${1}094
+controller.quorum.voters=1@127.0.0.1:$(kafka_port 1 95),2@127.0.0.1:$(kafka_port 2 95),3@127.0.0.1:$(kafka_port 3 95)
+listeners=PLAINTEXT://127.0.0.1:$plain,SASL_SSL://127.0.0.1:$tls,SSL://127.0.0.1:$mutual,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$plain,SASL_SSL://127.0.0.1:$tls,SSL://127.0.0.1:$mutual
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
@@ -114,7 +125,7 @@ kafka_answers() {
         is_running "kafka-$node" && running=$((running + 1))
     done
     # Metadata, version 1, no topics; the answer's third word is the number of brokers.
-    answer=$(ask "2${1}092" '\0\0\0\x0e\0\x03\0\x01\0\0\0\x01\xff\xff\0\0\0\0' 12) || return
+    answer=$(ask "$(kafka_port "$1" 92)" '\0\0\0\x0e\0\x03\0\x01\0\0\0\x01\xff\xff\0\0\0\0' 12) || return
     [ "${answer:8:8}" = 00000001 ] && [ $((16#${answer:16:8})) -ge "$running" ]
 }
 
@@ -123,15 +134,15 @@ kafka_answers() {
 kafka_ready() {
     [ -f "$state/kafka/acls" ] && return
     kafka_java -Xmx128m -XX:TieredStopAtLevel=1 org.apache.kafka.tools.AclCommand \
-        --bootstrap-server "$(kafka_addresses 092)" --add --deny-principal "User:$limited_user" \
+        --bootstrap-server "$(kafka_addresses 92)" --add --deny-principal "User:$limited_user" \
         --operation All --topic forbidden --resource-pattern-type prefixed \
         >"$state/kafka/acls.log" 2>&1 || fail "kafka: the ACL was refused: $(tail -1 "$state/kafka/acls.log")"
     touch "$state/kafka/acls"
 }
 
 kafka_env() {
-    assign KAFKA_URL "kafka://$(kafka_addresses 092)"
-    assign KAFKA_TLS_URL "kafka://$(kafka_addresses 093)"
-    assign KAFKA_MTLS_URL "kafka://$(kafka_addresses 094)"
+    assign KAFKA_URL "kafka://$(kafka_addresses 92)"
+    assign KAFKA_TLS_URL "kafka://$(kafka_addresses 93)"
+    assign KAFKA_MTLS_URL "kafka://$(kafka_addresses 94)"
     assign KAFKA_JARS "$jars/kafka"
 }

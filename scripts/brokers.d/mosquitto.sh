@@ -1,8 +1,8 @@
 # Sourced by scripts/brokers: Mosquitto, from the system's packages.
 # shellcheck shell=bash disable=SC2154 # its variables are set there
 #
-# 21883 plain, 21884 TLS, 21885 mutual TLS, 21886 WebSocket, 21887 WebSocket over TLS, 21888 with a
-# password, 21889 TLS with a password, 21890 TLS with an expired certificate.
+# +883 (to $port_base) plain, +884 TLS, +885 mutual TLS, +886 WebSocket, +887 WebSocket over TLS, +888 with a
+# password, +889 TLS with a password, +890 TLS with an expired certificate.
 
 mosquitto_needs() { need mosquitto:mosquitto; }
 
@@ -51,35 +51,35 @@ log_type warning
 log_type notice
 connection_messages false
 
-listener 21883 127.0.0.1
+listener $((port_base + 883)) 127.0.0.1
 allow_anonymous true
 
-listener 21884 127.0.0.1
+listener $((port_base + 884)) 127.0.0.1
 allow_anonymous true
 $(mosquitto_certificate server)
 
-listener 21885 127.0.0.1
+listener $((port_base + 885)) 127.0.0.1
 $(mosquitto_certificate server)
 require_certificate true
 use_identity_as_username true
 
-listener 21886 127.0.0.1
+listener $((port_base + 886)) 127.0.0.1
 protocol websockets
 allow_anonymous true
 
-listener 21887 127.0.0.1
+listener $((port_base + 887)) 127.0.0.1
 protocol websockets
 allow_anonymous true
 $(mosquitto_certificate server)
 
-listener 21888 127.0.0.1
+listener $((port_base + 888)) 127.0.0.1
 $(mosquitto_accounts)
 
-listener 21889 127.0.0.1
+listener $((port_base + 889)) 127.0.0.1
 $(mosquitto_certificate server)
 $(mosquitto_accounts)
 
-listener 21890 127.0.0.1
+listener $((port_base + 890)) 127.0.0.1
 allow_anonymous true
 $(mosquitto_certificate expired-server)
 CONFIGURATION
@@ -97,16 +97,16 @@ mosquitto_start() { start mosquitto mosquitto -c "$state/mosquitto/mosquitto.con
 
 # Does it answer a CONNECT?
 mosquitto_answers() {
-    [ "$(ask 21883 '\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0' 4)" = 20020000 ]
+    [ "$(ask $((port_base + 883)) '\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0' 4)" = 20020000 ]
 }
 
 mosquitto_env() {
-    assign MQTT_URL mqtt://127.0.0.1:21883
-    assign MQTT_TLS_URL mqtts://127.0.0.1:21884
-    assign MQTT_MTLS_URL mqtts://127.0.0.1:21885
-    assign MQTT_WS_URL ws://127.0.0.1:21886
-    assign MQTT_WSS_URL wss://127.0.0.1:21887
-    assign MQTT_PASSWORD_URL mqtt://127.0.0.1:21888
-    assign MQTT_TLS_PASSWORD_URL mqtts://127.0.0.1:21889
-    assign MQTT_TLS_EXPIRED_URL mqtts://127.0.0.1:21890
+    assign MQTT_URL "mqtt://127.0.0.1:$((port_base + 883))"
+    assign MQTT_TLS_URL "mqtts://127.0.0.1:$((port_base + 884))"
+    assign MQTT_MTLS_URL "mqtts://127.0.0.1:$((port_base + 885))"
+    assign MQTT_WS_URL "ws://127.0.0.1:$((port_base + 886))"
+    assign MQTT_WSS_URL "wss://127.0.0.1:$((port_base + 887))"
+    assign MQTT_PASSWORD_URL "mqtt://127.0.0.1:$((port_base + 888))"
+    assign MQTT_TLS_PASSWORD_URL "mqtts://127.0.0.1:$((port_base + 889))"
+    assign MQTT_TLS_EXPIRED_URL "mqtts://127.0.0.1:$((port_base + 890))"
 }

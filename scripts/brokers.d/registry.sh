@@ -2,8 +2,9 @@
 # shellcheck shell=bash disable=SC2154 # its variables are set there
 # nginx in front of it for TLS and for who may in.
 #
-# 21081 plain and open to all; 21443 TLS with a password or a bearer token; 21444 mutual TLS.
+# +81 (to $port_base) plain and open to all; +443 TLS with a password or a bearer token; +444 mutual TLS.
 
+registry_port=$((port_base + 81)) registry_tls_port=$((port_base + 443)) registry_mtls_port=$((port_base + 444))
 registry_path=/apis/ccompat/v7
 # The newest in Maven Central that runs on Java 17. Its parent's pom isn't there; the dependency plugin 2.10 is
 # the last that fetches an artifact without reading it.
@@ -58,19 +59,19 @@ http {
         default "registry";
     }
     server {
-        listen 127.0.0.1:21443 ssl;
+        listen 127.0.0.1:$registry_tls_port ssl;
         location / {
             auth_basic \$realm;
             auth_basic_user_file $state/registry/users;
-            proxy_pass http://127.0.0.1:21081;
+            proxy_pass http://127.0.0.1:$registry_port;
         }
     }
     server {
-        listen 127.0.0.1:21444 ssl;
+        listen 127.0.0.1:$registry_mtls_port ssl;
         ssl_client_certificate $certs/ca.crt;
         ssl_verify_client on;
         location / {
-            proxy_pass http://127.0.0.1:21081;
+            proxy_pass http://127.0.0.1:$registry_port;
         }
     }
 }
@@ -79,7 +80,7 @@ CONFIGURATION
 
 registry_start() {
     start registry java -Xms64m -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-        -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port=21081 -Dquarkus.http.access-log.enabled=false \
+        -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port=$registry_port -Dquarkus.http.access-log.enabled=false \
         -Dapicurio.datasource.jdbc.initial-size=2 -Dapicurio.datasource.jdbc.min-size=2 \
         -Dapicurio.datasource.url="jdbc:h2:file:$state/registry/data;DB_CLOSE_ON_EXIT=FALSE" \
         -Dapicurio.import.work-dir="$state/registry/temp" \
@@ -88,13 +89,13 @@ registry_start() {
 }
 
 registry_answers() {
-    curl -fsS -m 2 -o /dev/null "http://127.0.0.1:21081$registry_path/subjects" 2>/dev/null &&
+    curl -fsS -m 2 -o /dev/null "http://127.0.0.1:$registry_port$registry_path/subjects" 2>/dev/null &&
         curl -fsS -m 2 -o /dev/null --cacert "$certs/ca.crt" -K - <<<"user = \"$user:$password\"" \
-            "https://127.0.0.1:21443$registry_path/subjects" 2>/dev/null
+            "https://127.0.0.1:$registry_tls_port$registry_path/subjects" 2>/dev/null
 }
 
 registry_env() {
-    assign SCHEMA_REGISTRY_URL "http://127.0.0.1:21081$registry_path"
-    assign SCHEMA_REGISTRY_TLS_URL "https://127.0.0.1:21443$registry_path"
-    assign SCHEMA_REGISTRY_MTLS_URL "https://127.0.0.1:21444$registry_path"
+    assign SCHEMA_REGISTRY_URL "http://127.0.0.1:$registry_port$registry_path"
+    assign SCHEMA_REGISTRY_TLS_URL "https://127.0.0.1:$registry_tls_port$registry_path"
+    assign SCHEMA_REGISTRY_MTLS_URL "https://127.0.0.1:$registry_mtls_port$registry_path"
 }

@@ -11,9 +11,9 @@ use std::{
 
 use crate::{LIMIT, Run, Running, Signal, TempDir, temp_dir, wait_until};
 
-/// Below the ports that systems give to connections that leave: one of those could sit on the broker's port while it is
-/// down.
-const PORTS: std::ops::Range<u16> = 22_000..30_000;
+/// Below those of `scripts/brokers` in any checkout, and below the ports that systems give to connections that leave: one
+/// of those could sit on the broker's port while it is down.
+const PORTS: std::ops::Range<u16> = 10_000..20_000;
 
 /// A running Mosquitto with one plain listener; it ends, and its data goes, when this is dropped.
 ///

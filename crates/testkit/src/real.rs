@@ -86,6 +86,35 @@ impl RealBrokers {
         self.variable("KAFKA_URL").trim_start_matches("kafka://")
     }
 
+    /// The address of one node in a list of the cluster's, such as the value of `KAFKA_TLS_URL`.
+    ///
+    /// # Panics
+    ///
+    /// When the list has no such node.
+    #[must_use]
+    #[track_caller]
+    pub fn node(&self, variable: &str, node: u8) -> &'static str {
+        let list = self.variable(variable).trim_start_matches("kafka://");
+        let found = list.split(',').nth(usize::from(node) - 1);
+        found.unwrap_or_else(|| panic!("no node {node} in {list}"))
+    }
+
+    /// The ports of these nodes' plain listeners.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such node.
+    #[must_use]
+    #[track_caller]
+    pub fn ports(&self, nodes: &[u8]) -> Vec<u16> {
+        let port = |node: &u8| {
+            let (_, port) = self.node("KAFKA_URL", *node).rsplit_once(':')?;
+            port.parse().ok()
+        };
+        let ports = nodes.iter().map(port);
+        ports.collect::<Option<_>>().expect("addresses with ports")
+    }
+
     /// The address of a topic on the plain listeners.
     #[must_use]
     pub fn kafka_topic(&self, topic: &str) -> String {

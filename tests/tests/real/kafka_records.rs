@@ -127,7 +127,10 @@ fn a_topic_that_is_not_there_is_named() {
     let brokers = RealBrokers::shared();
     let topic = unique("nowhere");
     let address = brokers.kafka_topic(&topic);
-    let unknown = format!("topic '{topic}' does not exist on 127.0.0.1:21092");
+    let unknown = format!(
+        "topic '{topic}' does not exist on {}",
+        brokers.node("KAFKA_URL", 1)
+    );
     producer(&address, &[])
         .finish_with("1\n")
         .assert_code(2)

@@ -92,7 +92,7 @@ fn the_wrong_password_is_told_in_the_brokers_words_and_not_repeated() {
         let lines = password(&brokers, mechanism, user, "s3cr3t-guess");
         for ran in both(&brokers.tls_topic(&topic), &lines) {
             ran.assert_code(2)
-                .assert_stderr("127.0.0.1:21093")
+                .assert_stderr(brokers.node("KAFKA_TLS_URL", 1))
                 .assert_stderr("uthentication failed")
                 .assert_stderr(word);
             assert!(!ran.stderr.contains("s3cr3t"), "{}", ran.stderr);
@@ -115,37 +115,42 @@ fn a_certificate_that_is_not_the_right_one_is_told_on_either_side() {
     unknown[4] = format!("ssl.ca.location={other}");
     let nameless = tls.replace("127.0.0.1", "localhost");
     let none = certificate(&brokers, "")[..2].to_vec();
+    let (tls_node, mutual_node) = (
+        brokers.node("KAFKA_TLS_URL", 1),
+        brokers.node("KAFKA_MTLS_URL", 1),
+    );
+    let nameless_node = tls_node.replace("127.0.0.1", "localhost");
     for (what, address, lines, words) in [
         (
             "wrong authority",
             &tls,
             unknown,
-            ["broker's certificate is not accepted", "127.0.0.1:21093"],
+            ["broker's certificate is not accepted", tls_node],
         ),
         (
             "wrong host name",
             &nameless,
             known,
-            ["broker's certificate is not accepted", "localhost:21093"],
+            ["broker's certificate is not accepted", &nameless_node],
         ),
         // These two are what the broker says: Java's alert for an expired one is `certificate unknown`.
         (
             "expired",
             &mutual,
             certificate(&brokers, "EXPIRED_"),
-            ["certificate (certificate unknown)", "127.0.0.1:21094"],
+            ["certificate (certificate unknown)", mutual_node],
         ),
         (
             "another's",
             &mutual,
             certificate(&brokers, "OTHER_"),
-            ["certificate (bad certificate)", "127.0.0.1:21094"],
+            ["certificate (bad certificate)", mutual_node],
         ),
         (
             "none",
             &mutual,
             none,
-            ["certificate (bad certificate)", "127.0.0.1:21094"],
+            ["certificate (bad certificate)", mutual_node],
         ),
     ] {
         for ran in both(address, &lines) {

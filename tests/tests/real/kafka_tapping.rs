@@ -2,7 +2,7 @@
 
 use e2e::real::{PATIENCE, new_topic, numbered, produce, read_by_kcat, tapped};
 use serde_json::{Value, json};
-use tapline_testkit::{RealBrokers, Run, unique};
+use tapline_testkit::{RealBrokers, Run, real::NODES, unique};
 
 /// A record with all, one without anything, a tombstone, and bytes that are no text.
 const RECORDS: &str = r#"
@@ -89,7 +89,7 @@ fn what_is_listed_is_what_kcat_lists() {
         .iter()
         .map(|broker| broker["port"].clone())
         .collect();
-    assert_eq!(json!(ports), json!([21092, 22092, 23092]));
+    assert_eq!(json!(ports), json!(brokers.ports(&NODES)));
     let partitions = of("partition");
     assert_eq!(partitions.len(), 4);
     for partition in partitions {
