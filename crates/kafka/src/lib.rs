@@ -17,7 +17,7 @@ pub use admin::{BrokerInfo, Cluster, Extent, GroupInfo, MemberInfo};
 pub use args::ConnectArgs;
 pub use client::{ClientError, Failure, Settings, Severity, Sink, console_sink};
 pub use config::{Properties, PropertyError};
-pub use consumer::{Consumer, ConsumerOptions, Event, Incoming, TimestampKind};
+pub use consumer::{Consumer, ConsumerOptions, Event, HeaderNotText, Incoming, TimestampKind};
 pub use offset::{Position, Start};
 pub use producer::{
     Delivered, FailureKind, Header, Outgoing, Producer, ProducerOptions, SendError, Settled,

@@ -5,6 +5,7 @@
 
 pub mod brokers;
 pub mod finished;
+pub mod kafka;
 pub mod mosquitto;
 pub mod peer;
 pub mod proxy;

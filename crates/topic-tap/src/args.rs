@@ -106,6 +106,15 @@ pub struct Args {
     )]
     pub acks_from: Option<PathBuf>,
 
+    /// Append one JSON object for each record that has not the wanted form to FILE
+    ///
+    /// Such are a value that is not JSON with --csv, and a Kafka header whose name is not UTF-8 text with
+    /// --envelope, --exec or %h. Members: tool, line (its seq), reason (a fixed word), detail (topic, partition
+    /// and offset, and why) and record or record_base64 (the value). It counts as handled once it is in FILE.
+    /// Without this option the first few are told on stderr and the rest are counted.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub rejects: Option<PathBuf>,
+
     /// After a signal: how long to wait for stdout and for acks; a second signal ends at once
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Delivery")]
     pub drain_timeout: Duration,

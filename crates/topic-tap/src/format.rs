@@ -2,7 +2,11 @@
 
 use std::{io::Write, os::fd::AsFd};
 
-use tapline_pipe::{field::FieldError, io::output::Output};
+use tapline_kafka::HeaderNotText;
+use tapline_pipe::{
+    io::output::Output,
+    reject::{Reason, Rejection},
+};
 
 use crate::{args::OutputArgs, csv::Columns, line::Arrived, tokens::Tokens};
 
@@ -51,16 +55,29 @@ impl Format {
         arrived: &Arrived<'_>,
         seq: u64,
         output: &mut Output<W>,
-    ) -> Result<(), FieldError> {
+    ) -> Result<(), Rejection> {
         match self {
             Self::Plain => {
                 output.push(|out| out.extend_from_slice(arrived.value().unwrap_or_default()));
             }
-            Self::Envelope => output.push(|out| arrived.envelope(seq).write(out)),
+            Self::Envelope => {
+                let envelope = arrived.envelope(seq).map_err(not_text)?;
+                output.push(|out| envelope.write(out));
+            }
             Self::Key => {
                 output.push(|out| out.extend_from_slice(arrived.key().unwrap_or_default()));
             }
-            Self::Tokens(tokens) => output.push_bare(|out| tokens.write(arrived, out)),
+            Self::Tokens(tokens) => {
+                let mut result = Ok(());
+                output.push_bare(|out| {
+                    let before = out.len();
+                    result = tokens.write(arrived, out);
+                    if result.is_err() {
+                        out.truncate(before);
+                    }
+                });
+                result.map_err(not_text)?;
+            }
             Self::Csv(columns) => {
                 let row = columns.row(arrived.value())?;
                 output.push(|out| out.extend_from_slice(&row));
@@ -68,4 +85,8 @@ impl Format {
         }
         Ok(())
     }
+}
+
+fn not_text(error: HeaderNotText) -> Rejection {
+    Rejection::new(Reason::BadField, error.to_string())
 }

@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use tapline_kafka::Incoming;
+use tapline_kafka::{HeaderNotText, Incoming};
 use tapline_mqtt::Delivery;
 use tapline_pipe::envelope::{Envelope, Properties, Value};
 
@@ -73,11 +73,20 @@ impl Arrived<'_> {
     }
 
     /// Shows Kafka's headers or MQTT's user properties, in their order.
-    pub fn each_header(&self, mut see: impl FnMut(&str, Option<&[u8]>)) {
+    ///
+    /// # Errors
+    ///
+    /// The name of one is not text; none was shown.
+    pub fn each_header(
+        &self,
+        mut see: impl FnMut(&str, Option<&[u8]>),
+    ) -> Result<(), HeaderNotText> {
         match self {
-            Self::Kafka(record, _) => record
-                .headers()
-                .for_each(|header| see(header.name, header.value)),
+            Self::Kafka(record, _) => {
+                for header in record.headers()? {
+                    see(header.name, header.value);
+                }
+            }
             Self::Mqtt(delivery) => {
                 let properties = delivery.properties.iter();
                 properties
@@ -85,18 +94,27 @@ impl Arrived<'_> {
                     .for_each(|(name, value)| see(name, Some(value.as_bytes())));
             }
         }
+        Ok(())
     }
 
     /// The record with all that is known of it.
-    pub fn envelope(&self, seq: u64) -> Envelope<'_> {
+    ///
+    /// # Errors
+    ///
+    /// The name of a header is not text, so no JSON can hold it.
+    pub fn envelope(&self, seq: u64) -> Result<Envelope<'_>, HeaderNotText> {
         match self {
             Self::Kafka(record, unframed) => kafka_envelope(record, *unframed, seq),
-            Self::Mqtt(delivery) => mqtt_envelope(delivery, seq),
+            Self::Mqtt(delivery) => Ok(mqtt_envelope(delivery, seq)),
         }
     }
 }
 
-fn kafka_envelope<'a>(record: &'a Incoming<'a>, unframed: Unframed<'a>, seq: u64) -> Envelope<'a> {
+fn kafka_envelope<'a>(
+    record: &'a Incoming<'a>,
+    unframed: Unframed<'a>,
+    seq: u64,
+) -> Result<Envelope<'a>, HeaderNotText> {
     let value = match unframed.value {
         None => Value::Tombstone,
         Some(bytes) if unframed.binary => Value::Binary(Cow::Borrowed(bytes)),
@@ -105,19 +123,19 @@ fn kafka_envelope<'a>(record: &'a Incoming<'a>, unframed: Unframed<'a>, seq: u64
     let header = |header: tapline_kafka::Header<'a>| {
         (Cow::Borrowed(header.name), header.value.map(Cow::Borrowed))
     };
-    Envelope {
+    Ok(Envelope {
         seq: Some(seq),
         source: Some(Cow::Borrowed("kafka")),
         topic: Some(Cow::Borrowed(record.topic())),
         timestamp: record.timestamp().map(|(ms, _)| ms),
         key: record.key().map(Cow::Borrowed),
-        headers: record.headers().map(header).collect(),
+        headers: record.headers()?.into_iter().map(header).collect(),
         partition: Some(record.partition()),
         offset: Some(record.offset()),
         schema_id: unframed.schema_id,
         schema_type: unframed.schema_type.map(Cow::Borrowed),
         ..Envelope::new(value)
-    }
+    })
 }
 
 fn mqtt_envelope(delivery: &Delivery, seq: u64) -> Envelope<'_> {
@@ -190,7 +208,8 @@ pub mod tests {
     fn a_message_of_mqtt_keeps_its_properties_in_the_envelope() {
         let mut line = Vec::new();
         let delivery = delivery(b"{\"n\":1.10}");
-        Arrived::Mqtt(&delivery).envelope(7).write(&mut line);
+        let arrived = Arrived::Mqtt(&delivery);
+        arrived.envelope(7).unwrap().write(&mut line);
         let envelope = Envelope::read(&line).unwrap();
         assert_eq!(
             (envelope.seq, envelope.topic.as_deref()),

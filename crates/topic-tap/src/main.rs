@@ -15,7 +15,7 @@ mod tokens;
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -27,6 +27,7 @@ use tapline_pipe::{
     io::output::{Output, unbuffered},
     io::stop::Stop,
     outcome::COULD_NOT_RUN,
+    reject::Rejects,
 };
 
 use crate::{
@@ -53,7 +54,7 @@ fn run(args: &Args, console: &Console) -> Result<u8> {
     }
     let stop = Stop::install().context("signals")?;
     let sources = source::open::open(args, console, &stop)?;
-    let sink = open_sink(args)?;
+    let sink = open_sink(args, console)?;
     let plan = Plan {
         count: args.range.count,
         duration: args.range.duration,
@@ -64,7 +65,11 @@ fn run(args: &Args, console: &Console) -> Result<u8> {
 }
 
 /// Where the lines go: to the command of `--exec`, or to stdout.
-fn open_sink(args: &Args) -> Result<Sink> {
+fn open_sink(args: &Args, console: &Console) -> Result<Sink> {
+    let rejects = Rejects::append(console.clone(), args.rejects.as_deref()).with_context(|| {
+        let path = args.rejects.as_deref().map(Path::display);
+        path.map_or_else(String::new, |path| format!("--rejects {path}"))
+    })?;
     if let Some(text) = &args.exec {
         let (command, input, acks) = Command::start(text).context("--exec")?;
         return Ok(Sink {
@@ -72,6 +77,7 @@ fn open_sink(args: &Args) -> Result<Sink> {
             format: Format::Envelope,
             acks: Some(acks),
             command: Some(command),
+            rejects,
         });
     }
     let open_acks = |path: &PathBuf| {
@@ -85,5 +91,6 @@ fn open_sink(args: &Args) -> Result<Sink> {
         format,
         acks: args.acks_from.as_ref().map(open_acks).transpose()?,
         command: None,
+        rejects,
     })
 }

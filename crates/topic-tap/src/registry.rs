@@ -46,8 +46,10 @@ impl Frames {
         let Some(payload) = record.payload() else {
             return Ok(as_it_is);
         };
-        let header = record
-            .headers()
+        // Of headers that are not text none is known to be the registry's: the payload's own prefix is looked at.
+        let headers = record.headers().unwrap_or_default();
+        let header = headers
+            .iter()
             .find(|header| header.name == wire::VALUE_HEADER);
         let (name, value) = match header.and_then(|header| header.value) {
             Some(header) => match wire::decode_header(header) {

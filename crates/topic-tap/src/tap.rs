@@ -14,10 +14,10 @@ use tapline_pipe::{
     acks::{AckReader, Writers},
     args::SummaryFormat,
     console::Console,
-    field::FieldError,
     io::output::{Blocked, Output, OutputError},
     io::stop::Stop,
     outcome::{COULD_NOT_RUN, Ending, Summary, per_second},
+    reject::{Rejection, Rejects},
     units::grouped,
 };
 
@@ -34,9 +34,6 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// The longest wait while acks are due or several sources are looked at in turn.
 const SHORT_WAIT: Duration = Duration::from_millis(10);
-
-/// So many records that do not have the form are told; the rest are counted.
-const TOLD: u64 = 5;
 
 /// How long a broker may take for the orderly end of a connection.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -64,6 +61,8 @@ pub struct Sink {
     pub acks: Option<AckReader>,
     /// Reads them, with `--exec`.
     pub command: Option<Command>,
+    /// Where records go that do not have the form.
+    pub rejects: Rejects,
 }
 
 /// A tap at work.
@@ -74,7 +73,7 @@ pub struct Tap {
     output: Output<File>,
     format: Format,
     /// Records that do not have the form.
-    unfit: u64,
+    rejects: Rejects,
     acks: Option<AckReader>,
     command: Option<Command>,
     plan: Plan,
@@ -119,7 +118,7 @@ impl Tap {
             sources,
             output: sink.output,
             format: sink.format,
-            unfit: 0,
+            rejects: sink.rejects,
             acks: sink.acks,
             command: sink.command,
             plan,
@@ -149,24 +148,25 @@ impl Tap {
         let status = self.settle(matches!(left, Ok(Left::Done | Left::Signal)));
         let closed = self.close();
         self.console.wipe_progress();
+        let kept = self.rejects.finish().context("--rejects");
         self.summary.read = self.pending.count_flushed();
         self.summary.delivered = match self.acks {
             Some(_) => self.pending.count_acknowledged(),
-            None => self.summary.read.saturating_sub(self.unfit),
+            None => self.summary.read.saturating_sub(self.rejects.count()),
         };
         self.summary.rejected = self.summary.read - self.summary.delivered;
         self.summary.seconds = self.started.elapsed();
         self.summary.tell(&self.console, self.plan.summary);
         let (left, status) = (left?, status?);
-        closed?;
+        closed.and(kept)?;
         Ok(self.exit_code(&left, status))
     }
 
     fn exit_code(&self, left: &Left, status: Option<ExitStatus>) -> u8 {
         let rejected = self.summary.rejected;
-        if self.unfit > 0 {
-            let count = grouped(self.unfit);
-            let what = "records are not JSON and were not written";
+        if self.rejects.count() > 0 {
+            let count = grouped(self.rejects.count());
+            let what = "records do not have the wanted form and were not written";
             self.console.error(format_args!("{count} {what}"));
         } else if rejected > 0 && !matches!(left, Left::ReaderGone) {
             let count = grouped(rejected);
@@ -259,14 +259,21 @@ impl Tap {
             }
             let (output, pending, summary) =
                 (&mut self.output, &mut self.pending, &mut self.summary);
-            let (format, unfit, console) = (&mut self.format, &mut self.unfit, &self.console);
+            let (format, rejects) = (&mut self.format, &mut self.rejects);
+            let (acked, mut failed) = (self.acks.is_some(), None);
             let plan = self.plan;
             let result = source.poll(wait, &mut |arrived, mark| {
                 let seq = pending.next_seq();
-                if let Err(error) = format.put(&arrived, seq, output) {
-                    *unfit += 1;
-                    if *unfit <= TOLD {
-                        tell_unfit(console, &arrived, &error);
+                if let Err(rejection) = format.put(&arrived, seq, output) {
+                    if let Err(error) = reject(rejects, &arrived, seq, rejection) {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                    if acked {
+                        // Settled and sent nowhere: without it the last stage could not acknowledge so far.
+                        output.push(|out| {
+                            out.extend_from_slice(format!("{{\"seq\":{seq}}}").as_bytes());
+                        });
                     }
                 }
                 pending.wrote(index, mark);
@@ -277,7 +284,11 @@ impl Tap {
                     ControlFlow::Continue(())
                 }
             });
-            match result? {
+            let found_here = result?;
+            if let Some(error) = failed {
+                return Err(error).context("--rejects");
+            }
+            match found_here {
                 Found::Records => found = true,
                 Found::Nothing => {}
                 Found::End => self.ended[index] = true,
@@ -313,7 +324,11 @@ impl Tap {
             Ok(Blocked::Wait)
         });
         match flushed {
-            Ok(true) => self.pending.flushed(),
+            Ok(true) => {
+                // Only now, since what is acknowledged is in one of the two.
+                self.rejects.flush().context("--rejects")?;
+                self.pending.flushed();
+            }
             Ok(false) => return Ok(Some(Left::GivenUp)),
             Err(FlushError::Output(OutputError::ReaderGone)) => return Ok(Some(Left::ReaderGone)),
             Err(FlushError::Output(error)) => return Err(error.into()),
@@ -420,14 +435,22 @@ impl Tap {
     }
 }
 
-fn tell_unfit(console: &Console, arrived: &Arrived<'_>, error: &FieldError) {
+/// Rejects a record that does not have the form, under its `seq`, with its place in front of the reason.
+fn reject(
+    rejects: &mut Rejects,
+    arrived: &Arrived<'_>,
+    seq: u64,
+    mut rejection: Rejection,
+) -> std::io::Result<()> {
     let topic = arrived.topic();
     let place = arrived
         .place()
         .map_or_else(String::new, |(partition, offset)| {
             format!(" [{partition}] at offset {offset}")
         });
-    console.warn(format_args!("{topic}{place}: {error}"));
+    rejection.detail = format!("{topic}{place}: {}", rejection.detail);
+    let value = arrived.value().unwrap_or_default();
+    rejects.reject(None, seq, &rejection, Some(value))
 }
 
 /// Whether a signal came and the drain after it is over.

@@ -2,6 +2,8 @@
 
 use std::{io::Write, str::FromStr};
 
+use tapline_kafka::HeaderNotText;
+
 use crate::line::Arrived;
 
 /// A text with tokens, in order.
@@ -100,7 +102,11 @@ fn read_escape(chars: &mut std::str::Chars<'_>) -> Result<u8, String> {
 
 impl Tokens {
     /// Appends the text for a record.
-    pub fn write(&self, arrived: &Arrived<'_>, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    ///
+    /// A header that is asked for has a name that is not text. What was appended until then is to be thrown away.
+    pub fn write(&self, arrived: &Arrived<'_>, out: &mut Vec<u8>) -> Result<(), HeaderNotText> {
         for token in &self.0 {
             match token {
                 Token::Text(text) => out.extend_from_slice(text),
@@ -109,13 +115,14 @@ impl Tokens {
                 Token::ValueLengthBinary => out.extend(length(arrived.value()).to_be_bytes()),
                 Token::Key => out.extend_from_slice(arrived.key().unwrap_or_default()),
                 Token::KeyLength => number(length(arrived.key()), out),
-                Token::Headers => write_headers(arrived, out),
+                Token::Headers => write_headers(arrived, out)?,
                 Token::Timestamp => number(arrived.timestamp().unwrap_or(-1), out),
                 Token::Topic => out.extend_from_slice(arrived.topic().as_bytes()),
                 Token::Partition => arrived.place().map_or((), |place| number(place.0, out)),
                 Token::Offset => arrived.place().map_or((), |place| number(place.1, out)),
             }
         }
+        Ok(())
     }
 }
 
@@ -128,7 +135,7 @@ fn number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
     write!(out, "{number}").expect("a vector takes it");
 }
 
-fn write_headers(arrived: &Arrived<'_>, out: &mut Vec<u8>) {
+fn write_headers(arrived: &Arrived<'_>, out: &mut Vec<u8>) -> Result<(), HeaderNotText> {
     let mut first = true;
     arrived.each_header(|name, value| {
         if !std::mem::take(&mut first) {
@@ -137,7 +144,7 @@ fn write_headers(arrived: &Arrived<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(name.as_bytes());
         out.push(b'=');
         out.extend_from_slice(value.unwrap_or(b"NULL"));
-    });
+    })
 }
 
 #[cfg(test)]
@@ -148,7 +155,8 @@ mod tests {
     fn written(form: &str) -> Vec<u8> {
         let mut out = Vec::new();
         let tokens: Tokens = form.parse().unwrap();
-        tokens.write(&Arrived::Mqtt(&delivery(b"\xff 1.10")), &mut out);
+        let delivery = delivery(b"\xff 1.10");
+        tokens.write(&Arrived::Mqtt(&delivery), &mut out).unwrap();
         out
     }
 

@@ -69,6 +69,8 @@ impl Cluster {
                     value: record.payload().map(<[u8]>::to_vec),
                     headers: record
                         .headers()
+                        .expect("names that are text")
+                        .into_iter()
                         .map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec)))
                         .collect(),
                     timestamp: record.timestamp().unwrap().0,

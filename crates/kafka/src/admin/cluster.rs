@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::metadata::MetadataBroker;
 
 use crate::address::Topic;
-use crate::client::{ClientError, Context, NO_GROUP, Settings, not_made};
+use crate::client::{ClientError, Context, NO_GROUP, Settings, not_made, shown};
 use crate::offset;
 
 use super::topics::{self, TopicInfo};
@@ -17,7 +17,7 @@ use super::topics::{self, TopicInfo};
 pub struct BrokerInfo {
     /// Its number, by which partitions name it.
     pub id: i32,
-    /// The host of the listener that was asked.
+    /// The host of the listener that was asked; U+FFFD where it is not text.
     pub host: String,
     /// 1 to 65535.
     pub port: i32,
@@ -77,7 +77,7 @@ impl Cluster {
         let (metadata, topics) = topics::look_up(settings, inner.client(), &context, topic, serve)?;
         let broker = |broker: &MetadataBroker| BrokerInfo {
             id: broker.id(),
-            host: broker.host().to_owned(),
+            host: shown(|| broker.host()).to_owned(),
             port: broker.port(),
         };
         let mut brokers: Vec<_> = metadata.brokers().iter().map(broker).collect();

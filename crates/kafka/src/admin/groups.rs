@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::groups::{GroupInfo as Described, GroupMemberInfo};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use crate::client::{ClientError, Context, describe_error, fatal, not_made};
+use crate::client::{ClientError, Context, describe_error, fatal, not_made, shown, utf8};
 use crate::offset::{Position, positions};
 
 use super::cluster::Cluster;
@@ -17,7 +17,7 @@ const CONSUMERS: &str = "consumer";
 /// What a coordinator says of a group that there isn't, or that it can't describe; what it lists is there.
 const UNTOLD: &str = "Dead";
 
-/// A group as its coordinator describes it.
+/// A group as its coordinator describes it. U+FFFD stands for what is not text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupInfo {
     /// Its name.
@@ -96,12 +96,14 @@ impl Cluster {
 }
 
 fn read_group(group: &Described) -> GroupInfo {
-    let reads = group.protocol_type() == CONSUMERS;
+    let reads = utf8(|| group.protocol_type()) == Some(CONSUMERS);
     let member = |member: &GroupMemberInfo| MemberInfo {
-        id: member.id().to_owned(),
-        client_id: member.client_id().to_owned(),
+        id: shown(|| member.id()).to_owned(),
+        client_id: shown(|| member.client_id()).to_owned(),
         // Java shows an address without a name as /127.0.0.1.
-        host: member.client_host().trim_start_matches('/').to_owned(),
+        host: shown(|| member.client_host())
+            .trim_start_matches('/')
+            .to_owned(),
         partitions: member
             .assignment()
             .filter(|_| reads)
@@ -109,9 +111,9 @@ fn read_group(group: &Described) -> GroupInfo {
             .unwrap_or_default(),
     };
     GroupInfo {
-        name: group.name().to_owned(),
-        state: Some(group.state().to_owned()).filter(|state| state != UNTOLD),
-        protocol: group.protocol().to_owned(),
+        name: shown(|| group.name()).to_owned(),
+        state: Some(shown(|| group.state()).to_owned()).filter(|state| state != UNTOLD),
+        protocol: shown(|| group.protocol()).to_owned(),
         members: group.members().iter().map(member).collect(),
     }
 }

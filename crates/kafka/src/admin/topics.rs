@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::address::Topic;
-use crate::client::{ClientError, Context, Settings, describe, not_made};
+use crate::client::{ClientError, Context, Settings, describe, not_made, utf8};
 
 /// A topic as the cluster describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub struct PartitionInfo {
 }
 
 impl TopicInfo {
-    fn new(topic: &MetadataTopic) -> Self {
+    /// `None` for a topic whose name is not text, which no broker of Kafka's makes and nobody can ask for.
+    fn new(topic: &MetadataTopic) -> Option<Self> {
         let mut partitions: Vec<PartitionInfo> = topic
             .partitions()
             .iter()
@@ -52,10 +53,10 @@ impl TopicInfo {
             })
             .collect();
         partitions.sort_by_key(|partition| partition.id);
-        Self {
-            name: topic.name().to_owned(),
+        Some(Self {
+            name: utf8(|| topic.name())?.to_owned(),
             partitions,
-        }
+        })
     }
 }
 
@@ -76,11 +77,11 @@ pub(crate) fn find(
     let topic = metadata
         .topics()
         .iter()
-        .find(|topic| topic.name() == name)
+        .find(|topic| utf8(|| topic.name()) == Some(name))
         .ok_or_else(unknown)?;
     match topic.error() {
         None | Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) => {
-            Ok(TopicInfo::new(topic))
+            TopicInfo::new(topic).ok_or_else(unknown)
         }
         Some(
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
@@ -100,7 +101,7 @@ pub(crate) fn all(metadata: &Metadata) -> Vec<TopicInfo> {
         .topics()
         .iter()
         .filter(|topic| topic.error().is_none())
-        .map(TopicInfo::new)
+        .filter_map(TopicInfo::new)
         .collect();
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     topics

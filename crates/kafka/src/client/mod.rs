@@ -3,6 +3,7 @@
 mod context;
 mod error;
 mod failure;
+mod guard;
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub use failure::Failure;
 
 pub(crate) use context::Context;
 pub(crate) use error::{describe, describe_error, fatal, not_made};
+pub(crate) use guard::{shown, utf8};
 
 /// The name by which a consumer without a group is known to librdkafka: nothing is joined, nothing committed.
 pub(crate) const NO_GROUP: &str = "tapline";

@@ -20,7 +20,7 @@ use crate::client::{ClientError, NO_GROUP, Settings, Severity, describe_error, f
 use crate::offset::{Bounds, Position, Start, locate};
 
 pub use event::Event;
-pub use record::{Incoming, TimestampKind};
+pub use record::{HeaderNotText, Incoming, TimestampKind};
 
 use ends::Ends;
 use rebalance::Watch;

@@ -11,10 +11,10 @@ use rdkafka::consumer::{
 };
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::client::{ClientError, Context, Severity, describe_error, fatal};
+use crate::client::{ClientError, Context, Severity, describe_error, fatal, utf8};
 use crate::offset::{Bounds, Position, Slice, locate, positions};
 
 /// The limit for questions about offsets while the group waits for this member.
@@ -77,8 +77,12 @@ impl Watch {
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    fn assigned(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        let partitions = names(list);
+    fn assigned(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+        partitions: Vec<(String, i32)>,
+    ) {
         let cooperative = matches!(
             consumer.rebalance_protocol(),
             RebalanceProtocol::Cooperative
@@ -158,7 +162,12 @@ impl Watch {
         Ok((list, self.bounds.until.map(|_| slices)))
     }
 
-    fn revoked(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+    fn revoked(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        list: &TopicPartitionList,
+        partitions: Vec<(String, i32)>,
+    ) {
         // What was committed without waiting may still be on its way, or have failed.
         if !consumer.assignment_lost() {
             match consumer.commit_consumer_state(CommitMode::Sync) {
@@ -178,7 +187,7 @@ impl Watch {
         if let Err(error) = done {
             self.note(Change::Failed(fatal("cannot give partitions back", &error)));
         }
-        self.note(Change::Revoked(names(list)));
+        self.note(Change::Revoked(partitions));
     }
 
     fn tell_commit(&self, error: &KafkaError) {
@@ -228,9 +237,16 @@ impl ConsumerContext for Watch {
         kind: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
+        let Some(partitions) = names(list) else {
+            let reason = "the group gives a topic whose name is not UTF-8 text".to_owned();
+            let what = "cannot read on";
+            return self.note(Change::Failed(ClientError::Fatal { what, reason }));
+        };
         match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assigned(consumer, list),
-            _ => self.revoked(consumer, list),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.assigned(consumer, list, partitions);
+            }
+            _ => self.revoked(consumer, list, partitions),
         }
     }
 
@@ -242,9 +258,10 @@ impl ConsumerContext for Watch {
     }
 }
 
-fn names(list: &TopicPartitionList) -> Vec<(String, i32)> {
-    list.elements()
-        .iter()
-        .map(|element| (element.topic().to_owned(), element.partition()))
-        .collect()
+/// Topics and partitions of a list; `None` if the name of one is not text.
+fn names(list: &TopicPartitionList) -> Option<Vec<(String, i32)>> {
+    let elements = list.elements();
+    let place =
+        |element: &TopicPartitionListElem<'_>| (element.topic().to_owned(), element.partition());
+    utf8(|| elements.iter().map(place).collect())
 }

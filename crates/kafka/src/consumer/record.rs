@@ -2,7 +2,13 @@
 
 use rdkafka::message::{BorrowedMessage, Headers as _, Message, Timestamp};
 
+use crate::client::utf8;
 use crate::producer::Header;
+
+/// A record has a header whose name is not text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the name of a header is not UTF-8 text")]
+pub struct HeaderNotText;
 
 /// What a record's timestamp tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +63,22 @@ impl Incoming<'_> {
         self.0.payload()
     }
 
-    /// The headers in their order.
-    pub fn headers(&self) -> impl Iterator<Item = Header<'_>> {
-        let headers = self.0.headers();
-        headers.into_iter().flat_map(|headers| {
-            (0..headers.count()).map(|at| {
-                let header = headers.get(at);
-                Header {
-                    name: header.key,
-                    value: header.value,
-                }
-            })
-        })
+    /// The headers in their order. A name that holds a NUL ends before it: librdkafka gives names as C strings.
+    ///
+    /// # Errors
+    ///
+    /// The name of one is not UTF-8. Key, payload and the rest can be had all the same.
+    pub fn headers(&self) -> Result<Vec<Header<'_>>, HeaderNotText> {
+        let Some(headers) = self.0.headers() else {
+            return Ok(Vec::new());
+        };
+        let read = |at| {
+            let header = headers.get(at);
+            Header {
+                name: header.key,
+                value: header.value,
+            }
+        };
+        utf8(|| (0..headers.count()).map(read).collect()).ok_or(HeaderNotText)
     }
 }
