@@ -1,29 +1,44 @@
 //! A client of the Confluent Schema Registry's HTTP API: look up, register, fetch.
 //!
 //! Calls block, retry what may pass (a lost connection, 5xx) on each address in turn until their
-//! time is up, and are cached: schemas by id for good, ids by subject and schema.
+//! time is up, and are cached: schemas by id, ids by subject and schema.
+//!
+//! A registry may be somebody else's: the size of an answer, the number of references and the time of a call are
+//! bounded, and redirects are not followed.
 
 mod address;
 mod http;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub use self::address::{Address, Credentials};
 use self::http::{Http, Request};
+use crate::excerpt::excerpt;
 use crate::wire::Guid;
 
 /// How long an id that the registry doesn't know isn't asked for again: long enough that a topic
 /// full of foreign bytes does not become as many requests, short enough for a registry's replica
 /// to catch up.
 const UNKNOWN_FOR: Duration = Duration::from_secs(5);
+
+/// A schema refers to so many others at most, those included that they refer to in turn.
+const MAX_REFERENCES: usize = 1000;
+
+/// The texts of all schemas that one refers to, and of all that are cached, in bytes. With the largest answer and
+/// what it is read into, a registry's client stays below 128 MiB.
+const MAX_TEXTS: usize = 32 * 1024 * 1024;
+
+/// How many schemas are cached.
+const MAX_CACHED: usize = 10_000;
 
 /// How a registry is reached.
 #[derive(Debug, Clone)]
@@ -51,6 +66,8 @@ pub struct Registry {
 struct Cache {
     /// By path of the request.
     schemas: HashMap<String, Arc<StoredSchema>>,
+    /// The size of their texts together, in bytes.
+    size: usize,
     /// By subject and body of the request.
     ids: HashMap<(String, String), Registered>,
     /// By path of the request: when the registry said that it doesn't know it.
@@ -145,7 +162,8 @@ impl fmt::Display for SchemaKind {
             SchemaKind::Avro => "Avro",
             SchemaKind::Json => "JSON Schema",
             SchemaKind::Protobuf => "Protobuf",
-            SchemaKind::Other(word) => word,
+            // The registry's own word: what it may do to a terminal is not known.
+            SchemaKind::Other(word) => return f.write_str(&excerpt(word, 60)),
         })
     }
 }
@@ -247,6 +265,20 @@ pub enum RegistryError {
         /// What each address said or did last.
         reasons: String,
     },
+    /// A schema refers to more than can be loaded.
+    #[error(
+        "schema registry: reference {name:?} (subject {subject:?}, version {version}): {reason}"
+    )]
+    References {
+        /// The reference that is too much.
+        name: String,
+        /// Its subject.
+        subject: String,
+        /// Its version.
+        version: u32,
+        /// What there is too much of.
+        reason: String,
+    },
     /// What answers is no schema registry, or it can't be trusted.
     #[error("schema registry {address}: {asked}: {reason}")]
     Answer {
@@ -325,11 +357,12 @@ impl Registry {
         if let Some(registered) = self.cache().ids.get(&key) {
             return Ok(*registered);
         }
-        let registered: Registered = self.http.call(&Request {
+        let request = Request {
             path,
             body: Some(body),
             asked: format!("{doing} subject {subject:?}"),
-        })?;
+        };
+        let registered: Registered = self.http.call(&request, self.http.deadline())?;
         self.cache().ids.insert(key, registered);
         Ok(registered)
     }
@@ -367,13 +400,13 @@ impl Registry {
             body: None,
             asked,
         };
-        let answer = self.http.call::<StoredSchema>(&request);
+        let answer = self.http.call(&request, self.http.deadline());
         let mut cache = self.cache();
         match answer {
             Ok(schema) => {
-                let schema = Arc::new(schema);
+                let schema: Arc<StoredSchema> = Arc::new(schema);
                 cache.unknown.remove(&request.path);
-                cache.schemas.insert(request.path, Arc::clone(&schema));
+                cache.keep(request.path, Arc::clone(&schema));
                 Ok(schema)
             }
             Err(error) => {
@@ -396,34 +429,64 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotFound`] if the subject or the version isn't there.
     pub fn version(&self, subject: &str, version: Version) -> Result<StoredSchema, RegistryError> {
-        self.http.call(&Request {
+        self.version_by(subject, version, self.http.deadline())
+    }
+
+    fn version_by(
+        &self,
+        subject: &str,
+        version: Version,
+        deadline: Instant,
+    ) -> Result<StoredSchema, RegistryError> {
+        let request = Request {
             path: format!("/subjects/{}/versions/{version}", segment(subject)),
             body: None,
             asked: format!("version {version} of subject {subject:?}"),
-        })
+        };
+        self.http.call(&request, deadline)
     }
 
     /// The schemas that these references lead to, and those that they refer to in turn, each by the name
-    /// that its `$ref` has.
+    /// that its `$ref` has. All of them together are one call: there is one timeout for them.
     ///
     /// # Errors
-    /// [`RegistryError::NotFound`] if a reference leads nowhere.
+    /// [`RegistryError::NotFound`] if a reference leads nowhere, [`RegistryError::References`] if there are more than
+    /// a thousand, or their texts are too large together.
     pub fn resolve(
         &self,
         references: &[Reference],
     ) -> Result<Vec<(String, String)>, RegistryError> {
-        let mut found: Vec<(String, String)> = Vec::new();
-        let mut left = references.to_vec();
-        while let Some(reference) = left.pop() {
-            if found.iter().any(|(name, _)| *name == reference.name) {
-                continue;
+        let deadline = self.http.deadline();
+        let mut names = HashSet::new();
+        let mut found = Vec::new();
+        let mut size = 0;
+        let mut left = Vec::new();
+        let mut more = references.to_vec();
+        loop {
+            for reference in more {
+                if names.insert(reference.name.clone()) {
+                    if names.len() > MAX_REFERENCES {
+                        let reason =
+                            format!("the schema refers to more than {MAX_REFERENCES} others");
+                        return Err(reference.is_too_much(reason));
+                    }
+                    left.push(reference);
+                }
             }
+            let Some(reference) = left.pop() else {
+                return Ok(found);
+            };
             let version = Version::Number(reference.version);
-            let schema = self.version(&reference.subject, version)?;
-            left.extend(schema.references);
+            let schema = self.version_by(&reference.subject, version, deadline)?;
+            size += schema.text.len();
+            if size > MAX_TEXTS {
+                let limit = MAX_TEXTS / 1024 / 1024;
+                let reason = format!("the schemas referred to are over {limit} MiB together");
+                return Err(reference.is_too_much(reason));
+            }
             found.push((reference.name, schema.text));
+            more = schema.references;
         }
-        Ok(found)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -432,19 +495,68 @@ impl Registry {
     }
 }
 
-/// A subject as one segment of a path (RFC 3986 unreserved characters stay).
-fn segment(subject: &str) -> String {
-    use fmt::Write as _;
-    let mut segment = String::with_capacity(subject.len());
-    for byte in subject.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte));
-            }
-            _ => {
-                let _ = write!(segment, "%{byte:02X}");
-            }
+impl Cache {
+    /// When there are too many, all are forgotten: those that are needed are fetched again.
+    fn keep(&mut self, path: String, schema: Arc<StoredSchema>) {
+        if self.schemas.len() >= MAX_CACHED || self.size + schema.text.len() > MAX_TEXTS {
+            self.schemas.clear();
+            self.size = 0;
+        }
+        self.size += schema.text.len();
+        if let Some(before) = self.schemas.insert(path, schema) {
+            self.size -= before.text.len();
         }
     }
-    segment
+}
+
+impl Reference {
+    fn is_too_much(self, reason: String) -> RegistryError {
+        RegistryError::References {
+            name: self.name,
+            subject: self.subject,
+            version: self.version,
+            reason,
+        }
+    }
+}
+
+/// All but the unreserved characters of a path (RFC 3986).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A subject as one segment of a path.
+fn segment(subject: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(subject, RESERVED)
+}
+
+#[cfg(test)]
+mod cache_tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_forgets_before_it_grows_without_end() {
+        let mut cache = Cache::default();
+        let schema = |size| {
+            Arc::new(StoredSchema {
+                id: None,
+                version: None,
+                kind: SchemaKind::Json,
+                text: " ".repeat(size),
+                references: Vec::new(),
+            })
+        };
+        for id in 0..3 * MAX_CACHED {
+            cache.keep(format!("/schemas/ids/{id}"), schema(1));
+            assert!(cache.schemas.len() <= MAX_CACHED);
+        }
+        for id in 0..10 {
+            cache.keep(format!("/schemas/ids/{id}"), schema(MAX_TEXTS / 3));
+            let size: usize = cache.schemas.values().map(|it| it.text.len()).sum();
+            assert!(size <= MAX_TEXTS);
+            assert_eq!(cache.size, size);
+        }
+    }
 }

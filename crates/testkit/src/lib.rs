@@ -10,6 +10,7 @@ pub mod mosquitto;
 pub mod peer;
 pub mod proxy;
 pub mod real;
+pub mod registry;
 pub mod run;
 pub mod running;
 pub mod scripted;

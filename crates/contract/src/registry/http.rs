@@ -20,8 +20,8 @@ use crate::excerpt::excerpt;
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 /// Any registry's answer; some label theirs as plain JSON.
 const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
-/// The largest answer, in bytes.
-const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+/// The largest answer, in bytes: a registry's own limit is a few megabytes.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 /// How often all addresses are gone through.
 const ROUNDS: u32 = 4;
 /// The pause after the first round, doubled after each.
@@ -77,6 +77,8 @@ impl Http {
             .tls_config(tls.build())
             // A registry is next to its brokers, which no HTTP proxy leads to either.
             .proxy(None)
+            // Credentials stay with the address that they were given for.
+            .max_redirects(0)
             .user_agent(concat!("tapline/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
@@ -87,9 +89,18 @@ impl Http {
         })
     }
 
-    pub(super) fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, RegistryError> {
+    /// By when a call that begins now must have its answer.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.settings.timeout
+    }
+
+    /// Asks until there is an answer, at the latest until `deadline`.
+    pub(super) fn call<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<T, RegistryError> {
         let addresses = &self.settings.addresses;
-        let deadline = Instant::now() + self.settings.timeout;
         let mut last = vec![None; addresses.len()];
         let mut attempts = 0;
         let mut pause = FIRST_PAUSE;
@@ -205,6 +216,9 @@ impl Asking<'_> {
             ),
             None => described(answer, body),
         };
+        if status.is_redirection() {
+            return Err(self.redirected(answer));
+        }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let status = status.as_u16();
             return Err(Failure::Passing(format!("answered {status}: {message}")));
@@ -248,6 +262,21 @@ impl Asking<'_> {
         ))
     }
 
+    /// Not followed: who answers there need not be who the credentials are for.
+    fn redirected(&self, answer: &Response<Body>) -> Failure {
+        let status = answer.status().as_u16();
+        let target = answer.headers().get("location");
+        let target = target.map(|target| String::from_utf8_lossy(target.as_bytes()));
+        self.lasting(match target {
+            Some(target) => format!(
+                "answered {status}, a redirect to {:?}, which is not followed; \
+                 give the address that leads there",
+                excerpt(target, 200)
+            ),
+            None => format!("answered {status}, a redirect to nowhere"),
+        })
+    }
+
     fn lasting(&self, reason: String) -> Failure {
         Failure::Lasting(RegistryError::Answer {
             address: self.address.to_owned(),
@@ -270,8 +299,10 @@ impl Asking<'_> {
                 "what answers doesn't speak HTTP: {}",
                 excerpt(error, 200)
             )),
-            ureq::Error::RedirectFailed | ureq::Error::TooManyRedirects => self
-                .lasting("it redirects the request; give the address that it leads to".to_owned()),
+            ureq::Error::BodyExceedsLimit(_) => self.lasting(format!(
+                "the answer is larger than {} MiB",
+                MAX_ANSWER / 1024 / 1024
+            )),
             error => self.lasting(excerpt(error, 300)),
         }
     }
