@@ -8,7 +8,6 @@
 
 pub mod args;
 mod excerpt;
-mod pointer;
 pub mod registry;
 pub mod schema;
 pub mod subject;

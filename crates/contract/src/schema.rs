@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use jsonschema::{ReferencingError, ValidationError};
 use serde_json::Value;
+use tapline_pipe::json::{JsonError, Wrong};
 
 use self::references::{Others, find_reference};
 
 use crate::excerpt::excerpt;
-use crate::tape::TapeJson;
-use crate::validator::{NotJson, Validator};
+use crate::tape::{TapeJson, read_value};
+use crate::validator::Validator;
 
 /// The largest schema file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -47,12 +48,12 @@ pub enum SchemaError {
         error: io::Error,
     },
     /// The text isn't JSON.
-    #[error("{schema}:{}: not JSON: {}", .error.line, .error.message)]
+    #[error("{schema}:{}: not JSON: {}", .error.line, .error.wrong)]
     NotJson {
         /// Where the schema came from.
         schema: String,
         /// What is wrong and where.
-        error: NotJson,
+        error: JsonError,
     },
     /// It is JSON, but no JSON Schema.
     #[error("{schema}: not a JSON Schema: {}{reason}", place(.pointer))]
@@ -113,7 +114,11 @@ impl Schema {
         })?;
         let text = String::from_utf8(bytes).map_err(|error| SchemaError::NotJson {
             schema: name.clone(),
-            error: NotJson::of(error.as_bytes()),
+            error: JsonError::at(
+                error.as_bytes(),
+                error.utf8_error().valid_up_to(),
+                Wrong::Utf8,
+            ),
         })?;
         let schema = Schema::from_text(name, text, references)?;
         if let Value::Object(members) = &schema.document
@@ -145,12 +150,12 @@ impl Schema {
     ) -> Result<Schema, SchemaError> {
         let (source, text) = (source.into(), text.into());
         let others = Others::read(&source, references)?;
-        let document: Value = match serde_json::from_str(&text) {
+        let document = match read_value(text.as_bytes()) {
             Ok(document) => document,
-            Err(_) => {
+            Err(error) => {
                 return Err(SchemaError::NotJson {
                     schema: source,
-                    error: NotJson::of(text.as_bytes()),
+                    error,
                 });
             }
         };
@@ -370,14 +375,11 @@ mod tests {
     #[test]
     fn what_is_no_schema_is_told_with_its_place() {
         for (text, message) in [
-            (
-                r#"{"type": "#,
-                "s.json:1: not JSON: EOF while parsing a value",
-            ),
-            ("", "s.json:1: not JSON: nothing but space"),
+            (r#"{"type": "#, "s.json:1: not JSON: unexpected end"),
+            ("", "s.json:1: not JSON: empty"),
             (
                 "{\n  type: 1\n}",
-                "s.json:2: not JSON: key must be a string",
+                "s.json:2: not JSON: expected a member name in double quotes",
             ),
             (
                 "42",

@@ -10,14 +10,15 @@
 //! that give 0.7–0.9 M/s; parsing to a `Value` alone costs more than all of the tape's way.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use jsonschema::ValidationError;
 use serde_json::Value;
+use tapline_pipe::json::{JsonError, pointer};
 use tapline_pipe::reject::{Reason, Rejection};
 
 use crate::excerpt::excerpt;
-use crate::pointer::locate;
 use crate::tape::{Tape, TapeJson};
 
 /// How many of a record's errors are kept; the rest are counted.
@@ -35,10 +36,7 @@ const MAX_MESSAGE: usize = 300;
 
 /// Checks one record after the other; made by [`crate::schema::Schema::validator`].
 ///
-/// A record is JSON as RFC 8259 has it, in UTF-8 without a byte order mark. Of a member that is
-/// there twice the last one counts, as it does for `serde_json`, `jq`, Python, Java and
-/// JavaScript. Integers beyond 64 bits are compared as doubles. Arrays and objects nest at most
-/// 127 deep; a number beyond a double's range (`1e999`) is an error.
+/// What is JSON is for [`tapline_pipe::json`] to say. Integers beyond 64 bits are compared as doubles.
 #[derive(Debug)]
 pub struct Validator {
     fast: Arc<jsonschema::Validator<TapeJson>>,
@@ -58,21 +56,10 @@ impl Clone for Validator {
 pub enum Invalid {
     /// It can't be read.
     #[error("not JSON: {0}")]
-    NotJson(NotJson),
+    NotJson(JsonError),
     /// It is JSON, but not what the schema asks for.
     #[error("{0}")]
     Violations(Violations),
-}
-
-/// Why bytes aren't JSON, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotJson {
-    /// The line within the record, from 1.
-    pub line: usize,
-    /// The byte within that line, from 1; 0 if the line's end was reached.
-    pub column: usize,
-    /// What is wrong, without the place.
-    pub message: String,
 }
 
 /// All that is wrong with one record.
@@ -113,34 +100,30 @@ impl Validator {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn check(&mut self, record: &[u8]) -> Result<(), Invalid> {
-        if let Some(document) = self.tape.fill(record)
-            && self.fast.is_valid(document.root())
-        {
+        let document = self.tape.fill(record).map_err(Invalid::NotJson)?;
+        if self.fast.is_valid(document.root()) {
             return Ok(());
         }
-        self.collect(record)
+        collect(&self.full, document.text(), &document.root().value())
     }
+}
 
-    #[cold]
-    fn collect(&self, record: &[u8]) -> Result<(), Invalid> {
-        let not_json = || Invalid::NotJson(NotJson::of(record));
-        let text = std::str::from_utf8(record).map_err(|_| not_json())?;
-        let value: Value = serde_json::from_str(text).map_err(|_| not_json())?;
-        let mut errors = self.full.iter_errors(&value);
-        let findable = MAX_SEARCH / text.len();
-        let mut list: Vec<_> = errors
-            .by_ref()
-            .take(MAX_VIOLATIONS)
-            .enumerate()
-            .map(|(index, error)| Violation::of(&error, (index < findable).then_some(text)))
-            .collect();
-        if list.is_empty() {
-            return Ok(());
-        }
-        let more = errors.count();
-        list.sort_by_key(|violation| violation.offset.unwrap_or(usize::MAX));
-        Err(Invalid::Violations(Violations { list, more }))
+#[cold]
+fn collect(full: &jsonschema::Validator, text: &str, value: &Value) -> Result<(), Invalid> {
+    let mut errors = full.iter_errors(value);
+    let findable = MAX_SEARCH / text.len();
+    let mut list: Vec<_> = errors
+        .by_ref()
+        .take(MAX_VIOLATIONS)
+        .enumerate()
+        .map(|(index, error)| Violation::of(&error, (index < findable).then_some(text)))
+        .collect();
+    if list.is_empty() {
+        return Ok(());
     }
+    let more = errors.count();
+    list.sort_by_key(|violation| violation.offset.unwrap_or(usize::MAX));
+    Err(Invalid::Violations(Violations { list, more }))
 }
 
 impl Invalid {
@@ -207,57 +190,14 @@ impl Violation {
     }
 }
 
+/// Where the value stands that `pointer` names.
+fn locate(text: &str, pointer: &str) -> Option<Range<usize>> {
+    pointer::find(text, &pointer::tokens(pointer)?).ok()?
+}
+
 /// What is wrong, with `quote` for the value that it is about.
 pub(crate) fn message(error: &ValidationError, quote: &str) -> String {
     excerpt(error.masked_with(quote), MAX_MESSAGE)
-}
-
-impl NotJson {
-    /// Says why `bytes` are not JSON (which they must not be).
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        let at = |offset: usize, message: &str| {
-            let before = &bytes[..offset];
-            let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
-            NotJson {
-                line: memchr::memchr_iter(b'\n', before).count() + 1,
-                column: offset - line_start + 1,
-                message: message.to_owned(),
-            }
-        };
-        if bytes.starts_with("\u{feff}".as_bytes()) {
-            return at(0, "a byte order mark comes first");
-        }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => return at(error.valid_up_to(), "invalid UTF-8"),
-        };
-        if text.trim_ascii().is_empty() {
-            return at(0, "nothing but space");
-        }
-        match serde_json::from_str::<Value>(text) {
-            Ok(_) => at(0, "it is JSON"),
-            Err(error) => {
-                let whole = error.to_string();
-                let place = format!(" at line {} column {}", error.line(), error.column());
-                NotJson {
-                    line: error.line(),
-                    column: error.column(),
-                    message: whole.strip_suffix(&place).unwrap_or(&whole).to_owned(),
-                }
-            }
-        }
-    }
-}
-
-/// `what is wrong at column 7`, with the line if it isn't the first.
-impl fmt::Display for NotJson {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        match self.line {
-            1 => write!(f, " at column {}", self.column),
-            line => write!(f, " at line {line} column {}", self.column),
-        }
-    }
 }
 
 /// As the tools reject it.
@@ -334,23 +274,29 @@ mod tests {
     #[test]
     fn what_is_not_json_is_told_with_its_place() {
         for (record, message) in [
-            (&b"{\"a\": 1"[..], "EOF while parsing an object at column 7"),
-            (b"{\"a\": 1}}", "trailing characters at column 9"),
-            (b"{\n  \"a\": x}", "expected value at line 2 column 8"),
-            (b"generator4,1", "expected value at column 1"),
+            (&b"{\"a\": 1"[..], "unexpected end at column 8"),
+            (
+                b"{\"a\": 1}}",
+                "unexpected text after the value at column 9",
+            ),
+            (b"{\n  \"a\": x}", "expected a value at line 2 column 8"),
+            (b"generator4,1", "expected a value at column 1"),
             (b"{\"a\": \"\xff\"}", "invalid UTF-8 at column 8"),
             (
                 b"{\"a\": \"\0\"}",
-                "control character (\\u0000-\\u001F) found while parsing a string at column 8",
+                "control character in a string; it must be escaped at column 8",
             ),
             (
                 b"\xef\xbb\xbf{}",
-                "a byte order mark comes first at column 1",
+                "starts with a byte order mark at column 1",
             ),
-            (b"", "nothing but space at column 1"),
-            (b" \t", "nothing but space at column 1"),
-            (b"1e999", "number out of range at column 5"),
-            (b"\"\\ud800\"", "unexpected end of hex escape at column 8"),
+            (b"", "empty at column 1"),
+            (b" \t", "empty at column 1"),
+            (b"1e999", "number out of range at column 1"),
+            (
+                b"\"\\ud800\"",
+                "half of a surrogate pair in a string at column 2",
+            ),
         ] {
             let text = String::from_utf8_lossy(record).into_owned();
             assert_eq!(wrongs(&mut validator("{}"), record), [message], "{text}");
@@ -364,7 +310,7 @@ mod tests {
             let wrongs = wrongs(&mut validator("{}"), record);
             assert_eq!(wrongs.is_empty(), sound, "{wrongs:?}");
             if !sound {
-                assert_eq!(wrongs, ["recursion limit exceeded at column 128"]);
+                assert_eq!(wrongs, ["nested too deep at column 128"]);
             }
         }
     }

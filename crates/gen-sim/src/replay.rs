@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::value::RawValue;
+use tapline_pipe::csv::cell;
 use tapline_pipe::csv::rows::{self, Rows};
-use tapline_pipe::field::{Field, describe};
+use tapline_pipe::field::Field;
 use tapline_pipe::io::input::{self, Input, Source};
 use tapline_pipe::io::line::{Line, Record};
 use tapline_pipe::io::stop::{Signal, Stop};
+use tapline_pipe::json::{self, string::write_string};
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
-use tapline_pipe::{csv::cell, json::string::write_string};
 
 use crate::args::name;
 use crate::fleet::Form;
@@ -262,12 +262,11 @@ fn next_line(
 /// Whether a line is JSON, and its time.
 fn check_line(line: &[u8], time: Option<&Field>) -> Checked {
     let Some(field) = time else {
-        let json = serde_json::from_slice::<&RawValue>(line);
-        return match json {
+        return match json::check(line) {
             Ok(_) => Ok(None),
             Err(error) => Err(Rejection::new(
                 Reason::NotJson,
-                format!("not JSON: {}", describe(&error)),
+                format!("not JSON: {error}"),
             )),
         };
     };

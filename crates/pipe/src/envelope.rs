@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::field::describe;
+use crate::json::{self, MAX_DEPTH};
 
 /// A record with everything that is known of it. What is `None` is absent from the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,20 +80,21 @@ pub enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// The form in which a payload comes back byte for byte: JSON only where a JSON reader would not
-    /// trim or break anything, that is without line ends and without space around it.
+    /// trim or break anything, that is without line ends and without space around it, and not so deep
+    /// that the envelope around it would be too deep.
     #[must_use]
     pub fn of_payload(payload: &'a [u8]) -> Self {
-        let Ok(text) = std::str::from_utf8(payload) else {
-            return Self::Binary(Cow::Borrowed(payload));
-        };
         let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
         let plain = !edge(payload.first())
             && !edge(payload.last())
             && memchr::memchr2(b'\n', b'\r', payload).is_none();
-        if plain && serde_json::from_slice::<IgnoredAny>(payload).is_ok() {
+        if plain && json::check_depth(payload, MAX_DEPTH - 1).is_ok() {
             return Self::Json(payload);
         }
-        Self::Text(Cow::Borrowed(text))
+        match std::str::from_utf8(payload) {
+            Ok(text) => Self::Text(Cow::Borrowed(text)),
+            Err(_) => Self::Binary(Cow::Borrowed(payload)),
+        }
     }
 
     /// The payload's bytes; `None` for a tombstone.
@@ -227,12 +228,13 @@ impl<'a> Envelope<'a> {
     ///
     /// [`EnvelopeError`] with what is wrong with the line.
     pub fn read(line: &'a [u8]) -> Result<Self, EnvelopeError> {
+        let line = json::check(line).map_err(|error| EnvelopeError::Json(error.to_string()))?;
         // serde would take an array of the members' values for the object.
-        if line.trim_ascii_start().first() == Some(&b'[') {
+        if line.trim_ascii_start().starts_with('[') {
             return Err(EnvelopeError::Json("an array, not an envelope".to_owned()));
         }
         let line: Line<'a> =
-            serde_json::from_slice(line).map_err(|error| EnvelopeError::Json(describe(&error)))?;
+            serde_json::from_str(line).map_err(|error| EnvelopeError::Json(mistyped(&error)))?;
         let text = |text: Option<Text<'a>>| text.map(|text| text.0);
         let timestamp = match &line.timestamp {
             None => None,
@@ -361,6 +363,13 @@ impl<'a> Envelope<'a> {
         }
         out.push(b']');
     }
+}
+
+/// What `serde_json` says of a member of the wrong type; a line has only columns.
+fn mistyped(error: &serde_json::Error) -> String {
+    error
+        .to_string()
+        .replace(" at line 1 column ", " at column ")
 }
 
 fn read_header<'a>(

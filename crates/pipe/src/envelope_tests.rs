@@ -78,7 +78,7 @@ fn null_is_a_value_and_a_tombstone_is_not() {
 #[test]
 fn what_is_wrong_is_told() {
     for (line, want) in [
-        ("x", "expected value at column 1"),
+        ("x", "expected a value at column 1"),
         ("[1]", "an array"),
         (r#"{"topic":"t"}"#, "this has 0"),
         (r#"{"value":1,"value_text":"a"}"#, "this has 2"),

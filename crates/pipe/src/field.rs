@@ -2,13 +2,7 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::value::RawValue;
-
-use crate::json::{self, Undecided};
+use crate::json::{JsonError, pointer, string::unescape, utf8};
 
 /// The place of a field in a JSON record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +29,7 @@ pub enum FieldSyntaxError {
 pub enum FieldError {
     /// The record is not JSON.
     #[error("not JSON: {0}")]
-    NotJson(String),
+    NotJson(#[from] JsonError),
     /// There is nothing at that place.
     #[error("has no field '{0}'")]
     Missing(Field),
@@ -56,35 +50,16 @@ impl FromStr for Field {
         if text.is_empty() {
             return Err(FieldSyntaxError::Empty);
         }
-        let path = match text.strip_prefix('/') {
-            None => vec![text.to_owned()],
-            Some(pointer) => pointer
-                .split('/')
-                .map(unescape)
-                .collect::<Option<_>>()
-                .ok_or_else(|| FieldSyntaxError::Escape(text.to_owned()))?,
+        let path = if text.starts_with('/') {
+            pointer::tokens(text).ok_or_else(|| FieldSyntaxError::Escape(text.to_owned()))?
+        } else {
+            vec![text.to_owned()]
         };
         Ok(Self {
             text: text.to_owned(),
             path,
         })
     }
-}
-
-/// `~1` is a slash and `~0` a tilde, in this order (RFC 6901, section 4).
-fn unescape(token: &str) -> Option<String> {
-    let mut out = String::with_capacity(token.len());
-    let mut parts = token.split('~');
-    out.push_str(parts.next()?);
-    for part in parts {
-        out.push(match part.as_bytes().first()? {
-            b'0' => '~',
-            b'1' => '/',
-            _ => return None,
-        });
-        out.push_str(&part[1..]);
-    }
-    Some(out)
 }
 
 impl fmt::Display for Field {
@@ -97,8 +72,7 @@ impl Field {
     /// The field as a JSON Pointer.
     #[must_use]
     pub fn pointer(&self) -> String {
-        let escape = |token: &String| format!("/{}", token.replace('~', "~0").replace('/', "~1"));
-        self.path.iter().map(escape).collect()
+        pointer::pointer(&self.path)
     }
 
     /// The scalar at this place: a string's text with its escapes resolved, a number's or a boolean's as
@@ -111,13 +85,10 @@ impl Field {
     /// [`FieldError`]: not JSON, no such field, or not a scalar; JSON's null is not a scalar here, since it
     /// has no text.
     pub fn scalar<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, FieldError> {
-        let raw = match self.member(record) {
-            Ok(found) => found,
-            Err(Undecided) => self.raw(record)?.map(RawValue::get),
-        };
+        let raw = self.raw(record)?;
         let raw = raw.ok_or_else(|| FieldError::Missing(self.clone()))?;
         let kind = match raw.as_bytes()[0] {
-            b'"' => return text_of(raw).map_err(|error| not_json(&error)),
+            b'"' => return Ok(unescape(&raw[1..raw.len() - 1])),
             b'{' => "an object",
             b'[' => "an array",
             b'n' => "null",
@@ -129,154 +100,15 @@ impl Field {
         })
     }
 
-    /// The way of almost all records and fields, without serde: a member of an object.
-    fn member<'a>(&self, record: &'a [u8]) -> Result<Option<&'a str>, Undecided> {
-        let [name] = self.path.as_slice() else {
-            return Err(Undecided);
-        };
-        let text = std::str::from_utf8(record).map_err(|_| Undecided)?;
-        json::member(text, name)
-    }
-
     /// The JSON text at this place, whatever it is.
     ///
     /// # Errors
     ///
     /// [`FieldError::NotJson`].
-    pub fn raw<'a>(&self, record: &'a [u8]) -> Result<Option<&'a RawValue>, FieldError> {
-        let mut json = serde_json::Deserializer::from_slice(record);
-        Walk(&self.path)
-            .deserialize(&mut json)
-            .and_then(|found| json.end().map(|()| found))
-            .map_err(|error| not_json(&error))
-    }
-}
-
-fn text_of(raw: &str) -> Result<Cow<'_, str>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    let contents = &raw[1..raw.len() - 1];
-    if !contents.contains('\\') {
-        return Ok(Cow::Borrowed(contents));
-    }
-    serde_json::from_str::<Text>(raw).map(|text| text.0)
-}
-
-/// `serde_json` says "… at line 1 column 7"; a record is one line, so only the column tells something.
-fn not_json(error: &serde_json::Error) -> FieldError {
-    FieldError::NotJson(describe(error))
-}
-
-/// A parser's complaint about a one-line record, with the column (byte) where it stands.
-#[must_use]
-pub fn describe(error: &serde_json::Error) -> String {
-    error
-        .to_string()
-        .replace(" at line 1 column ", " at column ")
-}
-
-/// Walks down a path and takes the raw value at its end, reading on to the end of every container.
-struct Walk<'p>(&'p [String]);
-
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        if self.0.is_empty() {
-            return <&RawValue>::deserialize(json).map(Some);
-        }
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Option<&'de RawValue>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(is_next) = map.next_key_seed(IsName(&self.0[0]))? {
-            if is_next {
-                found = map.next_value_seed(Walk(&self.0[1..]))?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        // RFC 6901, section 4: an index is digits without a leading zero.
-        let token = self.0[0].as_str();
-        let digits = token.bytes().all(|byte| byte.is_ascii_digit());
-        let index = if digits && (token == "0" || !token.starts_with('0')) {
-            token.parse().ok()
-        } else {
-            None
-        };
-        let mut at = 0usize;
-        let mut found = None;
-        loop {
-            if index == Some(at) {
-                match seq.next_element_seed(Walk(&self.0[1..]))? {
-                    Some(value) => found = value,
-                    None => return Ok(None),
-                }
-            } else if seq.next_element::<IgnoredAny>()?.is_none() {
-                return Ok(found);
-            }
-            at += 1;
-        }
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-}
-
-/// Whether a member's name is the one looked for.
-struct IsName<'p>(&'p str);
-
-impl<'de> DeserializeSeed<'de> for IsName<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<bool, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for IsName<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
+    pub fn raw<'a>(&self, record: &'a [u8]) -> Result<Option<&'a str>, FieldError> {
+        let text = utf8(record)?;
+        let found = pointer::find(text, &self.path)?;
+        Ok(found.map(|range| &text[range]))
     }
 }
 
@@ -388,7 +220,10 @@ mod tests {
             Err(FieldError::NotJson(_))
         ));
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(scalar("a", &deep).unwrap_err(), "has no field 'a'");
+        assert_eq!(
+            scalar("a", &deep).unwrap_err(),
+            "not JSON: nested too deep at column 128"
+        );
     }
 
     #[test]

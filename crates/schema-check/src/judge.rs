@@ -240,9 +240,9 @@ impl Judge {
             Invalid::NotJson(error) => {
                 let line = line + error.line as u64 - 1;
                 let column = error.column;
-                let message = &error.message;
+                let wrong = error.wrong;
                 self.tell(&format!(
-                    "{name}:{line}: not JSON: {message} at column {column}"
+                    "{name}:{line}: not JSON: {wrong} at column {column}"
                 ))
             }
             Invalid::Violations(violations) => {

@@ -108,7 +108,7 @@ fn every_error_of_every_line_is_reported() {
             r#"<stdin>:3: /temperature: "hot" is not of type "integer""#,
             r#"<stdin>:3: /fuel: -1.10 is not of type "integer""#,
             "<stdin>:3: /fuel: -1.10 is less than the minimum of 0",
-            "<stdin>:4: not JSON: EOF while parsing an object at column 1",
+            "<stdin>:4: not JSON: unexpected end at column 2",
         ]
     );
     assert_eq!(lines.len(), 10, "{stdout}");
@@ -196,11 +196,7 @@ fn empty_input_is_valid() {
     let output = check(&["-q", "--format", "json"], "");
     assert_eq!(
         parts(&output),
-        (
-            1,
-            "<stdin>:1: not JSON: nothing but space at column 1\n",
-            ""
-        )
+        (1, "<stdin>:1: not JSON: empty at column 1\n", "")
     );
 }
 

@@ -48,7 +48,7 @@ fn cell<'a>(field: &Field, value: &'a [u8]) -> Result<Cow<'a, str>, FieldError> 
         }
         Err(FieldError::NotScalar { .. }) => {
             let json = field.raw(value)?;
-            Ok(json.map_or(Cow::Borrowed(""), |json| Cow::Borrowed(json.get())))
+            Ok(json.map_or(Cow::Borrowed(""), Cow::Borrowed))
         }
         Err(error) => Err(error),
     }

@@ -6,7 +6,7 @@ use jsonschema::{Retrieve, Uri};
 use serde_json::Value;
 
 use super::SchemaError;
-use crate::validator::NotJson;
+use crate::tape::read_value;
 
 /// Answers every reference that leads out of the schema: nothing is fetched from files or addresses.
 #[derive(Debug, Clone)]
@@ -14,11 +14,11 @@ pub(super) struct Others(Arc<[(String, Value)]>);
 
 impl Others {
     pub(super) fn read(source: &str, references: &[(String, String)]) -> Result<Self, SchemaError> {
-        let parse = |(name, text): &(String, String)| match serde_json::from_str(text) {
+        let parse = |(name, text): &(String, String)| match read_value(text.as_bytes()) {
             Ok(document) => Ok((name.clone(), document)),
-            Err(_) => Err(SchemaError::NotJson {
+            Err(error) => Err(SchemaError::NotJson {
                 schema: format!("{source}, reference {name}"),
-                error: NotJson::of(text.as_bytes()),
+                error,
             }),
         };
         references

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use jsonschema::JsonType;
 use jsonschema::json::{self, Array, Json, JsonNumber, NodeIdentity, Object};
 use serde_json::{Map, Value};
+use tapline_pipe::json::string::unescape;
 
 use super::Entry;
 
@@ -25,6 +26,11 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// The record's text.
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
     fn entry(&self, index: u32) -> Entry {
         self.entries[index as usize]
     }
@@ -37,11 +43,22 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The name at `index`; names are never escaped on a tape.
-    fn name(&self, index: u32) -> &'a str {
+    /// The text of the string or name at `index`; `None` where there is none.
+    fn string(&self, index: u32) -> Option<Cow<'a, str>> {
         match self.entry(index) {
-            Entry::String { start, end, .. } => &self.text[start as usize..end as usize],
-            _ => unreachable!("a member begins with its name"),
+            Entry::String {
+                start,
+                end,
+                escaped,
+            } => {
+                let contents = &self.text[start as usize..end as usize];
+                Some(if escaped {
+                    unescape(contents)
+                } else {
+                    Cow::Borrowed(contents)
+                })
+            }
+            _ => None,
         }
     }
 }
@@ -102,7 +119,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn value(&self) -> Value {
+    /// The value, built anew.
+    pub(crate) fn value(&self) -> Value {
         match self.entry() {
             Entry::Null => Value::Null,
             Entry::Bool(boolean) => Value::Bool(boolean),
@@ -120,9 +138,10 @@ impl<'a> Node<'a> {
             }
             Entry::Object { len, .. } => Value::Object(
                 Members::of(*self, len)
-                    .map(|(name, member)| (name.to_owned(), member.value()))
+                    .map(|(name, member)| (name.into_owned(), member.value()))
                     .collect::<Map<_, _>>(),
             ),
+            Entry::Shadowed => unreachable!("members that are shadowed are passed over"),
         }
     }
 }
@@ -147,21 +166,7 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
-        match self.entry() {
-            Entry::String {
-                start,
-                end,
-                escaped: false,
-            } => Some(Cow::Borrowed(
-                &self.document.text[start as usize..end as usize],
-            )),
-            // With its quotes.
-            Entry::String { start, end, .. } => Some(Cow::Owned(
-                serde_json::from_str(&self.document.text[start as usize - 1..=end as usize])
-                    .expect("the parser checked every escape"),
-            )),
-            _ => None,
-        }
+        self.document.string(self.index)
     }
 
     fn as_number(&self) -> Option<Number> {
@@ -192,6 +197,7 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
             Entry::String { .. } => JsonType::String,
             Entry::Array { .. } => JsonType::Array,
             Entry::Object { .. } => JsonType::Object,
+            Entry::Shadowed => unreachable!("members that are shadowed are passed over"),
         }
     }
 
@@ -235,7 +241,7 @@ pub(crate) struct Container<'a> {
 
 impl<'a> Object<'a, TapeJson> for Container<'a> {
     type Node = Node<'a>;
-    type MemberName = &'a str;
+    type MemberName = Cow<'a, str>;
     type MembersIter = Members<'a>;
 
     fn len(&self) -> usize {
@@ -244,7 +250,7 @@ impl<'a> Object<'a, TapeJson> for Container<'a> {
 
     fn get(&self, key: &Box<str>) -> Option<Node<'a>> {
         Members::of(self.node, self.len)
-            .find(|(name, _)| *name == &**key)
+            .find(|(name, _)| **name == **key)
             .map(|(_, value)| value)
     }
 
@@ -282,15 +288,20 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, Node<'a>);
+    type Item = (Cow<'a, str>, Node<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let document = self.at.document;
-        let value = self.at.at(self.at.index + 1);
-        let name = document.name(self.at.index);
-        self.at = value.at(document.after(value.index));
-        Some((name, value))
+        loop {
+            let value = self.at.at(self.at.index + 1);
+            let name = document.string(self.at.index);
+            self.at = value.at(document.after(value.index));
+            if let Some(name) = name {
+                return Some((name, value));
+            }
+        }
     }
 }
 
