@@ -135,10 +135,10 @@ fn rejects_and_summaries_of_every_tool_conform() {
 fn reports_of_both_publishers_conform() {
     let brokers = DevBrokers::start_with(&["--topic", "r:1"]);
     let folder = temp_dir();
-    let report = folder.path().join("report");
-    let report = report.to_str().expect("a path of ours is text");
     let (kafka, mqtt) = (brokers.kafka_topic("r"), brokers.mqtt_topic("r/{id}"));
     for (tool, address) in [("kafka-produce", &kafka), ("mqtt-pub", &mqtt)] {
+        let report = folder.path().join(tool);
+        let report = report.to_str().expect("a path of ours is text");
         let publish = Run::tool(tool).args([address, "-J", "--report", report]);
         let input = concat!(
             r#"{"key":"k","value":{"id":1}}"#,
@@ -148,7 +148,7 @@ fn reports_of_both_publishers_conform() {
         );
         publish.finish_with(input).assert_code(1);
         let lines = std::fs::read(report).expect("the report was written");
-        assert_eq!(lines.split_inclusive(|byte| *byte == b'\n').count(), 3);
+        assert_eq!(lines.split_inclusive(|byte| *byte == b'\n').count(), 4);
         assert_conforms("report", &lines);
     }
 }

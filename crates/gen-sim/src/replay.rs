@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,7 +14,6 @@ use tapline_pipe::io::stop::{Signal, Stop};
 use tapline_pipe::json::{self, string::write_string};
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
 
-use crate::args::name;
 use crate::fleet::Form;
 use crate::moment;
 
@@ -83,9 +81,9 @@ enum Clock {
 type Checked = Result<Option<i128>, Rejection>;
 
 impl Replay {
-    /// Opens the recording at `file` (`-` is stdin), paced by `time` or else by `interval`.
+    /// A recording with the name that messages call it, paced by `time` or else by `interval`.
     pub(crate) fn open(
-        file: &Path,
+        (name, source): (String, Source),
         form: Form,
         time: Option<&str>,
         interval: Duration,
@@ -93,12 +91,6 @@ impl Replay {
         stop: Stop,
         rejects: Rejects,
     ) -> anyhow::Result<Self> {
-        let name = name(file);
-        let source = if file == Path::new("-") {
-            Source::stdin()
-        } else {
-            Source::open(file).with_context(|| name.clone())?
-        };
         let clock = match time {
             Some(_) => Clock::Recorded {
                 before: None,

@@ -6,15 +6,17 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tapline_pipe::args::SummaryFormat;
 use tapline_pipe::console::Console;
+use tapline_pipe::io::files::Files;
+use tapline_pipe::io::input::Source;
 use tapline_pipe::io::output::Output;
 use tapline_pipe::io::stop::Stop;
-use tapline_pipe::outcome::{Ending, Summary};
+use tapline_pipe::outcome::{COULD_NOT_RUN, Ending, Summary};
 use tapline_pipe::reject::Rejects;
 
-use crate::args::Args;
+use crate::args::{Args, name};
 use crate::emit::{Emitter, Halt, Limits, Tempo};
 use crate::fleet::{CSV_HEADER, Fleet, Form};
 use crate::replay::{Replay, Step};
@@ -80,22 +82,51 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
             summary.delivered = lines;
             (summary.bytes, summary.blank) = replay.counts();
             summary.rejected = replay.rejects().count();
-            replay.rejects().finish().context("--rejects")?;
+            let finished = replay.rejects().finish();
+            ended = ended.and_then(|ending| {
+                finished.map_err(|error| Halt::Recording(error.into()))?;
+                Ok(ending)
+            });
         }
     }
     // A line that was never written (its reader went away) was not handled, so it isn't counted as read either.
     summary.read = summary.delivered + summary.rejected;
-    let ending = ended?;
+    let was_left = matches!(ended, Ok(Ending::ReaderGone));
+    let code = match ended {
+        Ok(ending) => ending.exit_code(summary.rejected),
+        Err(halt) => {
+            console.error(format_args!("{:#}", anyhow::Error::from(halt)));
+            COULD_NOT_RUN
+        }
+    };
     match args.summary.summary {
         SummaryFormat::Json => console.line(summary.json()),
-        SummaryFormat::Text if ending != Ending::ReaderGone => console.info(summary.text()),
-        SummaryFormat::Text => {}
+        SummaryFormat::Text if was_left => {}
+        SummaryFormat::Text => console.info(summary.text()),
     }
-    Ok(ending.exit_code(summary.rejected))
+    Ok(code)
 }
 
 /// Opens the recording.
 fn open(args: &Args, file: &Path, stop: &Stop, console: &Console) -> anyhow::Result<Replay> {
+    let is_stdin = file == Path::new("-");
+    let mut files = Files::default();
+    if is_stdin {
+        files.reads_from("stdin", io::stdin());
+    } else {
+        files.reads(name(file), file);
+    }
+    files.writes_to("stdout", io::stdout());
+    args.reject
+        .check(&mut files)
+        .map_err(|error| anyhow!(error))?;
+    files.check()?;
+    let source = if is_stdin {
+        Source::stdin()
+    } else {
+        Source::open(file).with_context(|| name(file))?
+    };
+    // Only now: a run that can't begin leaves no trace in files.
     let path = args.reject.rejects.as_deref();
     let rejects = Rejects::open(console.clone(), path).with_context(|| {
         path.map(|path| path.display().to_string())
@@ -105,7 +136,7 @@ fn open(args: &Args, file: &Path, stop: &Stop, console: &Console) -> anyhow::Res
     let form = args.replay_form().unwrap_or(Form::Ndjson);
     let time = args.time_field.as_deref();
     Replay::open(
-        file,
+        (name(file), source),
         form,
         time,
         args.interval,

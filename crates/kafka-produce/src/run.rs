@@ -1,9 +1,10 @@
 //! A run: the contract is read, the brokers are reached, stdin is published.
 
 use std::env;
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use tapline_kafka::{
@@ -11,6 +12,7 @@ use tapline_kafka::{
 };
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
+use tapline_pipe::io::files::Files;
 use tapline_pipe::io::input::{Input, Source};
 use tapline_pipe::io::output::unbuffered;
 use tapline_pipe::io::stop::Stop;
@@ -39,18 +41,14 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     if let Some(unchecked) = settings.properties().unchecked_tls() {
         console.warn(unchecked);
     }
+    let acks = args.publish.acks_path(env::var_os(ACKS_VARIABLE));
+    let acks = acks.map_err(|error| anyhow!(error))?;
     let stdout = io::stdout();
-    let plan = Plan::open(
-        &args.publish,
-        &args.rejects,
-        env::var_os(ACKS_VARIABLE),
-        unbuffered(&stdout).context("stdout")?,
-        stdout.is_terminal(),
-        console,
-    )
-    .map_err(|error| anyhow!(error))?;
+    let (publish, rejects) = (&args.publish, &args.rejects);
+    Plan::<File>::check(publish, rejects, acks.as_deref(), &stdout, files(args))
+        .map_err(|error| anyhow!(error))?;
     let stamp = Stamp::open(args, topic, |variable| env::var(variable).ok(), console)?;
-    let linger = if plan.acks.is_some() {
+    let linger = if acks.is_some() {
         LINGER_FOR_ACKS
     } else {
         LINGER
@@ -58,7 +56,19 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let producer = connect(args, topic, &settings, linger, console)?;
     console.verbose(format_args!("{address}: connected"));
 
-    // Only now: until here nothing was read, so a signal may end it on the spot.
+    // Only now: a run that can't begin leaves no trace in files.
+    let plan = Plan::open(
+        publish,
+        rejects,
+        acks.as_deref(),
+        unbuffered(&stdout).context("stdout")?,
+        stdout.is_terminal(),
+        SystemTime::now(),
+        console,
+    )
+    .map_err(|error| anyhow!(error))?;
+
+    // Until here nothing was read, so a signal may end it on the spot.
     let stop = Stop::install().context("signals")?;
     let mut publisher = Publisher::new(
         producer,
@@ -78,6 +88,19 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     };
     summary.tell(console, args.summary.summary);
     Ok(code)
+}
+
+/// The files that the run reads.
+fn files(args: &Args) -> Files {
+    let mut files = Files::default();
+    files.reads_from("stdin", io::stdin());
+    let named = [("--schema", &args.schema), ("--config", &args.kafka.config)];
+    for (option, path) in named {
+        if let Some(path) = path {
+            files.reads(option, path);
+        }
+    }
+    files
 }
 
 /// A producer for a topic that was made just now: the broker that it asks may hear of it a little later than the one that

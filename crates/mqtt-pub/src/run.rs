@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 use std::env;
+use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use tapline_contract::schema::Schema;
 use tapline_mqtt::{Address, Capacity, Qos, Reactor, Version, topic};
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
+use tapline_pipe::io::files::Files;
 use tapline_pipe::io::input::{Input, Source};
 use tapline_pipe::io::output::unbuffered;
 use tapline_pipe::io::stop::Stop;
@@ -41,16 +43,12 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let stop = Stop::install().context("signals")?;
     let address: Address = args.address.parse()?;
     let composer = composer(args, &address, console)?;
+    let acks = args.publish.acks_path(env::var_os(ACKS_VARIABLE));
+    let acks = acks.map_err(|error| anyhow!(error))?;
     let stdout = io::stdout();
-    let plan = Plan::open(
-        &args.publish,
-        &args.rejects,
-        env::var_os(ACKS_VARIABLE),
-        unbuffered(&stdout).context("stdout")?,
-        stdout.is_terminal(),
-        console,
-    )
-    .map_err(|error| anyhow!(error))?;
+    let (options, rejects) = (&args.publish, &args.rejects);
+    Plan::<File>::check(options, rejects, acks.as_deref(), &stdout, files(args))
+        .map_err(|error| anyhow!(error))?;
 
     let broker = address.broker.to_string();
     let clients = clients(args, &address, console)?;
@@ -60,6 +58,17 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     if !fleet && let Some(code) = connect(&mut publisher, &stop)? {
         return Ok(code);
     }
+    // Only now: a run that can't begin leaves no trace in files.
+    let plan = Plan::open(
+        options,
+        rejects,
+        acks.as_deref(),
+        unbuffered(&stdout).context("stdout")?,
+        stdout.is_terminal(),
+        SystemTime::now(),
+        console,
+    )
+    .map_err(|error| anyhow!(error))?;
     let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
     let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
     let unorderly = publisher.clients.close(FAREWELL);
@@ -84,6 +93,16 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     };
     summary.tell(console, args.summary.summary);
     Ok(code)
+}
+
+/// The files that the run reads.
+fn files(args: &Args) -> Files {
+    let mut files = Files::default();
+    files.reads_from("stdin", io::stdin());
+    if let Some(path) = &args.schema {
+        files.reads("--schema", path);
+    }
+    files
 }
 
 /// What the arguments say of every message; warns of topics, also those of will and birth, that are seldom meant.

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use crate::{
     console::Level,
+    io::{files::Files, journal::probe},
     units::{parse_duration, parse_rate, parse_size},
 };
 
@@ -75,17 +76,34 @@ pub struct RecordArgs {
 /// What becomes of records that can't be handled.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RejectArgs {
-    /// Write one JSON object for each record that was not handled to FILE (made anew)
+    /// Append one JSON object for each record that was not handled to FILE
     ///
     /// Members: tool, line, reason (a fixed word), detail, path (JSON Pointer, where there is one) and
-    /// record (the original line) or record_base64. Without this option the first few are told on stderr
-    /// and the rest are counted.
+    /// record (the original line) or record_base64. Without this option the first few are printed on stderr
+    /// and the rest are counted. FILE must not be an input: to try its records again, rename it first.
     #[arg(long, value_name = "FILE", help_heading = "Records")]
     pub rejects: Option<PathBuf>,
 
     /// Stop at the first record that can't be handled
     #[arg(long, help_heading = "Records")]
     pub strict: bool,
+}
+
+impl RejectArgs {
+    /// Adds the file of rejects to those that the run writes, and looks whether it could be opened; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who typed it.
+    pub fn check(&self, files: &mut Files) -> Result<(), String> {
+        let Some(path) = self.rejects.as_deref() else {
+            return Ok(());
+        };
+        let name = format!("--rejects {}", path.display());
+        probe(path).map_err(|error| format!("{name}: {error}"))?;
+        files.writes(name, path);
+        Ok(())
+    }
 }
 
 /// What both publishers do with their input and with what was delivered.
@@ -111,9 +129,9 @@ pub struct PublishArgs {
     #[arg(long, value_name = "PATH", help_heading = "Delivery")]
     pub acks_to: Option<PathBuf>,
 
-    /// Write one JSON object for each record to FILE (made anew), in the order of the input
+    /// Append one JSON object for each record to FILE, in the order of the input
     ///
-    /// Members: line, and where a delivered record went (Kafka: topic, partition, offset, timestamp, key;
+    /// The first object of a run is {"run":{"tool":...,"started":...,"input":...}}. Members of the others: line, and where a delivered record went (Kafka: topic, partition, offset, timestamp, key;
     /// MQTT: topic, qos, the broker's reason); of one that was not delivered reason, detail and path, as in
     /// --rejects.
     #[arg(long, value_name = "FILE", help_heading = "Delivery")]
@@ -122,7 +140,7 @@ pub struct PublishArgs {
     /// Keep in FILE how far the input is delivered, and go on from there when started again on the same input
     ///
     /// The file is replaced once a second and at the end. After a crash what was delivered since is delivered
-    /// again, never less. --rejects and --report are then appended to.
+    /// again, never less. Rejects and report have reached the disk before it is replaced.
     #[arg(long, value_name = "FILE", help_heading = "Delivery")]
     pub checkpoint: Option<PathBuf>,
 

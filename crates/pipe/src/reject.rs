@@ -1,15 +1,11 @@
 //! Records that were not handled: told on stderr, or one JSON object each in a file of their own.
 
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
-use crate::{console::Console, units::grouped};
+use crate::{console::Console, io::journal::Journal, units::grouped};
 
 /// So many rejects are told on stderr when they go to no file; the rest are counted.
 const TOLD: u64 = 5;
@@ -131,49 +127,39 @@ struct Entry<'a> {
 #[derive(Debug)]
 pub struct Rejects {
     console: Console,
-    file: Option<(PathBuf, BufWriter<File>)>,
+    file: Option<Journal>,
     count: u64,
+    /// Rejects that were told on the console.
+    told: u64,
 }
 
 impl Rejects {
-    /// Rejects to the file at `path`, which is made anew, or else to the console.
+    /// Rejects to the file at `path`, which is appended to, or else to the console.
     ///
     /// # Errors
     ///
-    /// When the file can't be made.
+    /// When the file can't be opened or created.
     pub fn open(console: Console, path: Option<&Path>) -> io::Result<Self> {
-        Self::over(console, path, OpenOptions::new().write(true).truncate(true))
+        Ok(Self::to(console, path.map(Journal::open).transpose()?))
     }
 
-    /// The same behind the rejects that the file holds already: for a run that goes on where another ended.
-    ///
-    /// # Errors
-    ///
-    /// When the file can't be opened or made.
-    pub fn append(console: Console, path: Option<&Path>) -> io::Result<Self> {
-        Self::over(console, path, OpenOptions::new().append(true))
-    }
-
-    fn over(console: Console, path: Option<&Path>, options: &mut OpenOptions) -> io::Result<Self> {
-        let file = match path {
-            Some(path) => Some((
-                path.to_owned(),
-                BufWriter::new(options.create(true).open(path)?),
-            )),
-            None => None,
-        };
-        Ok(Self {
+    /// Rejects to a journal, or else to the console.
+    #[must_use]
+    pub fn to(console: Console, file: Option<Journal>) -> Self {
+        Self {
             console,
             file,
             count: 0,
-        })
+            told: 0,
+        }
     }
 
-    /// One record was not handled. `file` is the input's name where there are several.
+    /// One record was not handled. `file` is the input's name where there are several. It counts whether or not it
+    /// could be written; one that goes to no file, or to a file that has failed, is told on the console.
     ///
     /// # Errors
     ///
-    /// When the file can't be written, with its name.
+    /// When the file can't be written, with its name; from then on always.
     pub fn reject(
         &mut self,
         file: Option<&str>,
@@ -182,21 +168,8 @@ impl Rejects {
         record: Option<&[u8]>,
     ) -> io::Result<()> {
         self.count += 1;
-        let Some((path, out)) = &mut self.file else {
-            if self.count <= TOLD {
-                let place =
-                    file.map_or_else(|| format!("line {line}"), |file| format!("{file}:{line}"));
-                // A detail that tells of the same place need not be led to it twice.
-                let pointer = rejection
-                    .path
-                    .as_deref()
-                    .filter(|_| rejection.reason == Reason::Invalid);
-                let pointer = pointer
-                    .map(|pointer| format!(" {pointer}:"))
-                    .unwrap_or_default();
-                self.console
-                    .warn(format_args!("{place}:{pointer} {}", rejection.detail));
-            }
+        let Some(journal) = &mut self.file else {
+            self.tell(file, line, rejection);
             return Ok(());
         };
         let text = record.map(|bytes| (bytes, std::str::from_utf8(bytes)));
@@ -211,10 +184,30 @@ impl Rejects {
             record_base64: text
                 .and_then(|(bytes, text)| text.is_err().then(|| BASE64_STANDARD.encode(bytes))),
         };
-        let named =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        serde_json::to_writer(&mut *out, &entry).map_err(|error| named(error.into()))?;
-        out.write_all(b"\n").map_err(named)
+        let written = journal.json(&entry);
+        if written.is_err() {
+            self.tell(file, line, rejection);
+        }
+        written
+    }
+
+    /// Tells the first few on the console.
+    fn tell(&mut self, file: Option<&str>, line: u64, rejection: &Rejection) {
+        if self.told >= TOLD {
+            return;
+        }
+        self.told += 1;
+        let place = file.map_or_else(|| format!("line {line}"), |file| format!("{file}:{line}"));
+        // A detail that tells of the same place need not be led to it twice.
+        let pointer = rejection
+            .path
+            .as_deref()
+            .filter(|_| rejection.reason == Reason::Invalid);
+        let pointer = pointer
+            .map(|pointer| format!(" {pointer}:"))
+            .unwrap_or_default();
+        self.console
+            .warn(format_args!("{place}:{pointer} {}", rejection.detail));
     }
 
     /// How many records were rejected so far.
@@ -229,27 +222,47 @@ impl Rejects {
     ///
     /// When the file can't be written, with its name.
     pub fn flush(&mut self) -> io::Result<()> {
-        match &mut self.file {
-            Some((path, out)) => out.flush().map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-            }),
-            None => Ok(()),
-        }
+        self.file.as_mut().map_or(Ok(()), Journal::flush)
     }
 
-    /// The same at the end, where the console is told how many were not told of.
+    /// Makes the file durable, if something was written: before anybody is told that rejected records are settled.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush).
+    /// When the file can't be written or synced, with its name.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Journal::sync)
+    }
+
+    /// The file, for when it is to be flushed or synced.
+    #[must_use]
+    pub fn journal(&self) -> Option<&Journal> {
+        self.file.as_ref()
+    }
+
+    /// The same as [`sync`](Self::sync) at the end, where the console is told how many rejects were kept nowhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync`](Self::sync).
     pub fn finish(&mut self) -> io::Result<()> {
-        if self.file.is_none() && self.count > TOLD {
-            let more = grouped(self.count - TOLD);
-            self.console.warn(format_args!(
-                "{more} more were rejected; --rejects FILE keeps them all"
-            ));
+        let synced = self.sync();
+        match &self.file {
+            None if self.count > self.told => {
+                let more = grouped(self.count - self.told);
+                self.console.warn(format_args!(
+                    "{more} more were rejected; --rejects FILE keeps them all"
+                ));
+            }
+            Some(journal) if journal.lost() > 0 => {
+                let (lost, name) = (grouped(journal.lost()), journal.name());
+                self.console.warn(format_args!(
+                    "warning: {name}: {lost} rejects are missing in it"
+                ));
+            }
+            _ => {}
         }
-        self.flush()
+        synced
     }
 }
 
@@ -298,6 +311,46 @@ mod tests {
         );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), want);
         assert_eq!((rejects.count(), captured.text().as_str()), (3, ""));
+    }
+
+    #[test]
+    fn a_next_run_appends_to_the_rejects_of_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rejects");
+        for line in [1, 2] {
+            let mut rejects = Rejects::open(console().0, Some(&path)).unwrap();
+            let rejection = Rejection::new(Reason::NotJson, "x");
+            rejects.reject(None, line, &rejection, Some(b"a")).unwrap();
+            rejects.finish().unwrap();
+        }
+        Rejects::open(console().0, Some(&path)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().map(|line| &line[..21]).collect();
+        assert_eq!(
+            lines,
+            [r#"{"tool":"t","line":1,"#, r#"{"tool":"t","line":2,"#]
+        );
+    }
+
+    #[test]
+    fn what_a_full_disk_keeps_out_of_the_file_is_told_and_counted() {
+        let (console, captured) = console();
+        let mut rejects = Rejects::open(console, Some(Path::new("/dev/full"))).unwrap();
+        let rejection = Rejection::new(Reason::NotJson, "x");
+        rejects.reject(None, 1, &rejection, Some(b"a")).unwrap();
+        let error = rejects.flush().unwrap_err().to_string();
+        assert!(error.starts_with("/dev/full: No space left"), "{error}");
+        for line in 2..=9 {
+            assert!(rejects.reject(None, line, &rejection, Some(b"a")).is_err());
+        }
+        assert!(rejects.finish().is_err());
+        assert_eq!(rejects.count(), 9);
+        let text = captured.text();
+        assert!(text.starts_with("t: line 2: x\n"), "{text}");
+        assert!(
+            text.ends_with("/dev/full: 9 rejects are missing in it\n"),
+            "{text}"
+        );
     }
 
     #[test]

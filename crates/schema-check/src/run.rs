@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tapline_contract::schema::Schema;
 use tapline_pipe::args::SummaryFormat;
 use tapline_pipe::console::Console;
 use tapline_pipe::csv::rows::Rows;
+use tapline_pipe::io::files::Files;
 use tapline_pipe::io::input::Input;
 use tapline_pipe::io::output::{Output, OutputError};
 use tapline_pipe::io::stop::Stop;
@@ -24,6 +25,8 @@ use crate::{document, lines, table};
 pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
     let schema = Schema::from_file(&args.schema, &[]).context("--schema")?;
     let stop = Stop::install().context("signals")?;
+    let stdout = io::stdout();
+    check_files(args, &stdout)?;
     let rejects = match (&args.rejects.rejects, args.pass) {
         (None, false) => None,
         (path, _) => Some(
@@ -37,7 +40,6 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
         (Some(rejects), true) => Duty::Pass(rejects),
         (rejects, _) => Duty::Report(rejects),
     };
-    let stdout = io::stdout();
     // Not through `Stdout`, which writes line by line.
     let file = File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?);
     let output = Output::new("stdout", file, stdout.is_terminal());
@@ -59,18 +61,39 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
         failed: false,
     };
     let checked = work.check_all(&mut judge);
-    let ending = conclude(checked, &mut judge)?;
+    let ending = conclude(checked, &mut judge);
     let summary = &judge.summary;
+    let code = match &ending {
+        Ok(Ending::Complete | Ending::Strict) if work.failed => COULD_NOT_RUN,
+        Ok(ending) => ending.exit_code(summary.rejected),
+        Err(error) => {
+            console.error(format_args!("{error:#}"));
+            COULD_NOT_RUN
+        }
+    };
     match args.summary.summary {
         SummaryFormat::Json => console.line(summary.json()),
         // A reader that went away wants to hear no more.
-        SummaryFormat::Text if ending == Ending::ReaderGone => {}
+        SummaryFormat::Text if matches!(ending, Ok(Ending::ReaderGone)) => {}
         SummaryFormat::Text => console.info(summary.text()),
     }
-    Ok(match ending {
-        Ending::Complete | Ending::Strict if work.failed => COULD_NOT_RUN,
-        ending => ending.exit_code(summary.rejected),
-    })
+    Ok(code)
+}
+
+/// Whether what is written is none of the files that are read.
+fn check_files(args: &Args, stdout: &io::Stdout) -> Result<()> {
+    let mut files = Files::default();
+    files.reads("--schema", &args.schema);
+    for asked in Asked::all(&args.files, args.format) {
+        asked.add_to(&mut files);
+    }
+    if args.pass {
+        files.writes_to("stdout", stdout);
+    }
+    args.rejects
+        .check(&mut files)
+        .map_err(|error| anyhow!(error))?;
+    Ok(files.check()?)
 }
 
 struct Work<'a> {

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tapline_pipe::io::files::Files;
 use tapline_pipe::io::input::Source;
 
 use crate::args::Form;
@@ -45,6 +46,14 @@ impl Asked {
             path: None,
             name: "<stdin>".to_owned(),
             form: form.unwrap_or(Form::Ndjson),
+        }
+    }
+
+    /// Adds it to the files of the run.
+    pub(crate) fn add_to(&self, files: &mut Files) {
+        match &self.path {
+            Some(path) => files.reads(&self.name, path),
+            None => files.reads_from("stdin", io::stdin()),
         }
     }
 

@@ -113,6 +113,7 @@ fn the_report_says_where_each_record_is() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("a report is JSON"))
         .collect();
+    assert_eq!(reported.remove(0)["run"]["tool"], "kafka-produce");
     let numbers: Vec<_> = reported
         .iter()
         .filter_map(|one| one["line"].as_u64())

@@ -16,7 +16,10 @@ fn the_report_says_of_each_record_where_it_went_or_why_not() {
         .tool("t", &["-k", "id", "--report", report.to_str().unwrap()])
         .finish_with("{\"id\":\"a\"}\n\nbroken\n{\"id\":7}\n");
     finished.assert_code(1);
-    let lines = json_lines(&fs::read_to_string(&report).unwrap());
+    let mut lines = json_lines(&fs::read_to_string(&report).unwrap());
+    let begin = lines.remove(0);
+    assert_eq!(begin["run"]["tool"], "kafka-produce");
+    assert!(begin["run"]["started"].as_str().unwrap().ends_with('Z'));
     let part = |line: usize, name: &str| lines[line][name].clone();
     assert_eq!(lines.len(), 3);
     assert_eq!((part(0, "line"), part(0, "key")), (1.into(), "a".into()));

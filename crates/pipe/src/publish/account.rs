@@ -1,17 +1,26 @@
 //! What becomes of settled records, in the order of the input: counted, teed, reported, rejected, acknowledged.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 
-use super::{Fatal, Plan, Verdict, spool::Spool};
+use super::{
+    Fatal, Plan, Verdict,
+    spool::{Spool, Waiting},
+};
 use crate::{
     acks::AckWriter,
     checkpoint::{Checkpoint, Place},
-    io::output::{Output, OutputError},
+    io::{
+        journal::Journal,
+        output::{Output, OutputError},
+    },
     outcome::Summary,
     reject::{Reason, Rejection, Rejects},
-    report::Report,
+    report::{Report, undelivered},
 };
 
 /// A record that was read.
@@ -35,7 +44,8 @@ pub(super) enum Trouble {
     Failed(Fatal),
 }
 
-/// The books of a run.
+/// The books of a run. Each record is counted once, whatever becomes of the files that should tell of it: what goes
+/// wrong with them is [`trouble`](Self::trouble), and from then on nothing is vouched for.
 pub(super) struct Account<W> {
     pub(super) summary: Summary,
     rejects: Rejects,
@@ -53,6 +63,7 @@ pub(super) struct Account<W> {
     /// The run ends already: what is not delivered now is no reason of its own to end it.
     pub(super) ending: bool,
     pub(super) trouble: Option<Trouble>,
+    started: SystemTime,
 }
 
 impl<W: Write> Account<W> {
@@ -74,7 +85,17 @@ impl<W: Write> Account<W> {
             vouching: true,
             ending: false,
             trouble: None,
+            started: plan.started,
         })
+    }
+
+    /// The run begins with the next record.
+    pub(super) fn begin(&mut self) -> Result<(), Fatal> {
+        let (tool, after) = (self.summary.tool, self.start().line);
+        if let Some(report) = &mut self.report {
+            report.begin(tool, self.started, "stdin", after)?;
+        }
+        Ok(())
     }
 
     /// Where the run begins.
@@ -89,16 +110,18 @@ impl<W: Write> Account<W> {
     }
 
     /// Takes a settled entry down.
-    pub(super) fn take(&mut self, entry: &Entry, outcome: Outcome) -> Result<(), Fatal> {
+    pub(super) fn take(&mut self, entry: &Entry, outcome: Outcome) {
         let record = entry.bytes.as_deref();
         match (outcome, &mut self.spool) {
-            (Ok(receipt), Some(spool)) => spool
-                .push(entry.line, record.unwrap_or_default(), receipt.as_deref())
-                .map_err(|error| spool_error(&error))?,
-            (Ok(receipt), None) => {
-                self.deliver(entry.line, record.unwrap_or_default(), receipt.as_deref())?;
+            (Ok(receipt), Some(spool)) => {
+                let (record, receipt) = (record.unwrap_or_default(), receipt.unwrap_or_default());
+                let pushed = spool.push(Waiting::Record(entry.line, record, &receipt));
+                self.note_spool(pushed);
             }
-            (Err(rejection), _) => self.reject(entry.line, &rejection, record)?,
+            (Ok(receipt), None) => {
+                self.deliver(entry.line, record.unwrap_or_default(), receipt.as_deref());
+            }
+            (Err(rejection), _) => self.reject(entry.line, &rejection, record),
         }
         if self.vouching {
             let place = Place {
@@ -107,61 +130,111 @@ impl<W: Write> Account<W> {
             };
             self.reached = (entry.seq.or(self.reached.0), Some(place));
         }
-        Ok(())
     }
 
-    fn deliver(&mut self, line: u64, record: &[u8], receipt: Option<&str>) -> Result<(), Fatal> {
+    fn deliver(&mut self, line: u64, record: &[u8], receipt: Option<&str>) {
         self.summary.delivered += 1;
         if let (Some(report), Some(receipt)) = (&mut self.report, receipt) {
-            report.delivered(line, receipt)?;
+            let written = report.delivered(line, receipt);
+            self.note(written);
         }
         if let Some(tee) = &mut self.tee {
             let written = tee.line(record);
             self.notice_reader(written);
         }
-        Ok(())
     }
 
-    fn reject(
-        &mut self,
-        line: u64,
-        rejection: &Rejection,
-        record: Option<&[u8]>,
-    ) -> Result<(), Fatal> {
+    fn reject(&mut self, line: u64, rejection: &Rejection, record: Option<&[u8]>) {
         self.summary.rejected += 1;
-        self.rejects.reject(None, line, rejection, record)?;
-        if let Some(report) = &mut self.report {
-            report.rejected(line, rejection)?;
+        let written = self.rejects.reject(None, line, rejection, record);
+        self.note(written);
+        if self.report.is_some() {
+            self.report_rejected(line, rejection);
         }
         if rejection.reason == Reason::NotDelivered {
             self.stop_vouching(line);
         }
-        Ok(())
+    }
+
+    /// Reports in the order of the input: behind what waits for its transaction.
+    fn report_rejected(&mut self, line: u64, rejection: &Rejection) {
+        match (&mut self.spool, &mut self.report) {
+            (Some(spool), _) if !spool.is_empty() => {
+                let pushed = spool.push(Waiting::Entry(&undelivered(line, rejection)));
+                self.note_spool(pushed);
+            }
+            (_, Some(report)) => {
+                let written = report.rejected(line, rejection);
+                self.note(written);
+            }
+            _ => {}
+        }
     }
 
     /// The transaction of all that was settled well since the last verdict has ended.
-    pub(super) fn conclude(&mut self, verdict: &Verdict) -> Result<(), Fatal> {
+    pub(super) fn conclude(&mut self, verdict: &Verdict) {
+        // While it is taken out nothing waits in it.
         let Some(mut spool) = self.spool.take() else {
-            return Ok(());
+            return;
         };
-        let result = match verdict {
-            Verdict::Committed => spool.drain(|line, record, receipt| {
-                self.deliver(line, record, Some(receipt).filter(|text| !text.is_empty()))
-            }),
-            Verdict::Aborted(why) => {
-                let rejection = Rejection::new(
-                    Reason::NotDelivered,
-                    format!("its transaction was aborted: {why}"),
-                );
-                spool.drain(|line, record, _| self.reject(line, &rejection, Some(record)))
+        let aborted = match verdict {
+            Verdict::Committed => None,
+            Verdict::Aborted(why) => Some(Rejection::new(
+                Reason::NotDelivered,
+                format!("its transaction was aborted: {why}"),
+            )),
+        };
+        let drained = spool.drain(|what| match (what, &aborted) {
+            (Waiting::Record(line, record, receipt), None) => {
+                self.deliver(line, record, Some(receipt).filter(|text| !text.is_empty()));
             }
-        };
+            (Waiting::Record(line, record, _), Some(rejection)) => {
+                self.reject(line, rejection, Some(record));
+            }
+            (Waiting::Entry(entry), _) => {
+                if let Some(report) = &mut self.report {
+                    let written = report.entry(entry);
+                    self.note(written);
+                }
+            }
+        });
+        if let Err((left, error)) = drained {
+            match aborted {
+                None => self.summary.delivered += left,
+                Some(_) => self.summary.rejected += left,
+            }
+            self.note_spool(Err(error));
+        }
         self.spool = Some(spool);
         if let Verdict::Aborted(_) = verdict {
-            self.vouching = false;
-            self.reached = (None, None);
+            self.vouch_no_more();
         }
-        result
+    }
+
+    /// A file that should tell of records can't be written. Reading stops; what was read is still delivered.
+    fn note(&mut self, written: io::Result<()>) {
+        if let Err(error) = written {
+            self.fail(error.into());
+        }
+    }
+
+    fn note_spool(&mut self, pushed: io::Result<()>) {
+        if let Err(error) = pushed {
+            self.fail(spool_error(&error));
+        }
+    }
+
+    fn fail(&mut self, error: Fatal) {
+        if !matches!(self.trouble, Some(Trouble::Failed(_))) {
+            self.trouble = Some(Trouble::Failed(error));
+        }
+        self.vouch_no_more();
+    }
+
+    /// Nothing that was not vouched for may be from here on.
+    fn vouch_no_more(&mut self) {
+        self.vouching = false;
+        self.reached = (None, None);
     }
 
     /// A record was neither delivered nor rejected for good. Whoever waits for acks, or wants to go on from a
@@ -175,28 +248,75 @@ impl<W: Write> Account<W> {
         self.vouching = false;
     }
 
-    /// Tells whom it may concern up to where all is dealt with; with transactions only behind a verdict.
-    pub(super) fn vouch(&mut self) -> Result<(), Fatal> {
+    /// Tells whom it may concern up to where all is dealt with; with transactions only behind a verdict. What vouches
+    /// comes last: rejects and report are durable before. They are synced after some time for many records together,
+    /// or `now`.
+    pub(super) fn vouch(&mut self, now: bool) {
+        if self.reached == (None, None) || !self.is_asked() {
+            return;
+        }
+        if !now && self.sync_in().is_some_and(|left| !left.is_zero()) {
+            return;
+        }
+        if let Err(error) = self.sync() {
+            return self.fail(error.into());
+        }
         let (seq, place) = std::mem::take(&mut self.reached);
-        if let (Some(seq), Some(acks)) = (seq, &mut self.acks) {
-            // An ack says that the record is safe, and a reject is part of that.
-            self.rejects.flush()?;
-            acks.settled(seq)
-                .map_err(|error| format!("acks can't be written: {error}"))?;
+        if let (Some(seq), Some(acks)) = (seq, &mut self.acks)
+            && let Err(error) = acks.settled(seq)
+        {
+            return self.fail(format!("acks can't be written: {error}").into());
         }
         if let (Some(place), Some(checkpoint)) = (place, &mut self.checkpoint) {
-            self.rejects.flush()?;
-            if let Some(report) = &mut self.report {
-                report.flush()?;
-            }
-            checkpoint.reached(place)?;
+            let kept = checkpoint.reached(place);
+            self.note(kept);
         }
-        Ok(())
     }
 
-    /// Writes the tee out if it is time to: at once where somebody is told that its records are dealt with.
+    /// Whether somebody rests on what is vouched for.
+    fn is_asked(&self) -> bool {
+        self.acks.is_some() || self.checkpoint.is_some()
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.rejects.sync()?;
+        self.report.as_mut().map_or(Ok(()), Report::sync)
+    }
+
+    /// How long until rejects and report are to be synced; `None` if they are durable.
+    fn sync_in(&self) -> Option<Duration> {
+        self.journals().filter_map(Journal::sync_in).min()
+    }
+
+    fn journals(&self) -> impl Iterator<Item = &Journal> {
+        let report = self.report.as_ref().map(Report::journal);
+        self.rejects.journal().into_iter().chain(report)
+    }
+
+    /// How long until something that was put off must be done.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        let tee = self.tee.as_ref().and_then(Output::flush_in);
+        let written = self.journals().filter_map(Journal::flush_in).min();
+        let vouched = self.sync_in().filter(|_| self.reached != (None, None));
+        [tee, written, vouched.filter(|_| self.is_asked())]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Writes out what is due: the tee at once where somebody is told that its records are dealt with.
     pub(super) fn flush(&mut self) {
-        self.flush_tee(self.acks.is_some() || self.checkpoint.is_some());
+        self.flush_tee(self.is_asked());
+        if self.rejects.journal().is_some_and(is_due) {
+            let written = self.rejects.flush();
+            self.note(written);
+        }
+        if let Some(report) = &mut self.report
+            && is_due(report.journal())
+        {
+            let written = report.flush();
+            self.note(written);
+        }
     }
 
     fn flush_tee(&mut self, now: bool) {
@@ -212,29 +332,32 @@ impl<W: Write> Account<W> {
 
     /// Nothing can be written to stdout any more: reading stops, and what was read is still delivered.
     fn notice_reader(&mut self, written: Result<(), OutputError>) {
-        self.trouble = Some(match written {
+        match written {
             Ok(()) => return,
-            Err(OutputError::ReaderGone) => Trouble::ReaderGone,
-            Err(error) => Trouble::Failed(error.into()),
-        });
+            Err(OutputError::ReaderGone) => {
+                self.trouble.get_or_insert(Trouble::ReaderGone);
+                // What was not written is not handled, so it is not acknowledged.
+                self.vouch_no_more();
+            }
+            Err(error) => self.fail(error.into()),
+        }
         self.tee = None;
-        // What was not written is not handled, so it is not acknowledged.
-        self.acks = None;
-        self.checkpoint = None;
     }
 
-    /// Writes out all that is buffered.
+    /// Writes out all that is buffered and makes it durable.
     pub(super) fn finish(&mut self) -> Result<(), Fatal> {
         self.flush_tee(true);
-        self.rejects.finish()?;
-        if let Some(report) = &mut self.report {
-            report.flush()?;
-        }
-        match &mut self.checkpoint {
-            Some(checkpoint) => Ok(checkpoint.keep()?),
-            None => Ok(()),
-        }
+        self.vouch(true);
+        let rejects = self.rejects.finish();
+        let report = self.report.as_mut().map_or(Ok(()), Report::sync);
+        // What was vouched for stays so, whatever became of the files since.
+        let kept = self.checkpoint.as_mut().map_or(Ok(()), Checkpoint::keep);
+        Ok(rejects.and(report).and(kept)?)
     }
+}
+
+fn is_due(journal: &Journal) -> bool {
+    journal.flush_in() == Some(Duration::ZERO)
 }
 
 fn spool_error(error: &io::Error) -> Fatal {

@@ -11,10 +11,10 @@ mod spool;
 
 use std::{
     error::Error,
-    ffi::OsString,
     io::{self, Write},
+    os::fd::AsFd,
     path::Path,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use crate::{
     checkpoint::Checkpoint,
     console::Console,
     envelope::Envelope,
-    io::output::Output,
+    io::{files::Files, journal::probe, output::Output},
     ledger::Ticket,
     reject::{Rejection, Rejects},
     report::Report,
@@ -159,11 +159,45 @@ pub struct Plan<W> {
     pub checkpoint: Option<Checkpoint>,
     /// Where each record is reported.
     pub report: Option<Report>,
+    /// The time of day when the run begins.
+    pub started: SystemTime,
 }
 
 impl<W: Write> Plan<W> {
-    /// What the options ask for; opens the files that they name. `variable` is the value of `PIPE_ACKS`,
-    /// and `stdout` where a tee goes.
+    /// Looks whether [`open`](Self::open) could open the files that the options name, and changes nothing: a run that
+    /// can't begin leaves no trace. `files` are the others of the run, its input among them; `acks` is where acks go,
+    /// and `stdout` where a tee would.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the person who typed it.
+    pub fn check(
+        args: &PublishArgs,
+        rejects: &RejectArgs,
+        acks: Option<&Path>,
+        stdout: impl AsFd,
+        mut files: Files,
+    ) -> Result<(), String> {
+        if args.tee {
+            files.writes_to("stdout", stdout);
+        }
+        rejects.check(&mut files)?;
+        if let Some(path) = args.report.as_deref() {
+            files.writes(format!("--report {}", path.display()), path);
+            probe(path).map_err(|error| named(path, &error))?;
+        }
+        if let Some(path) = acks {
+            files.writes(path.display().to_string(), path);
+        }
+        if let Some(path) = args.checkpoint.as_deref() {
+            files.writes(format!("--checkpoint {}", path.display()), path);
+            Checkpoint::read(path).map_err(|error| named(path, &error))?;
+        }
+        files.check().map_err(|error| error.to_string())
+    }
+
+    /// What the options ask for; opens the files that they name, so the run must be about to begin. `acks` is where
+    /// acks go, `stdout` where a tee goes, and `now` the time of day.
     ///
     /// # Errors
     ///
@@ -171,43 +205,42 @@ impl<W: Write> Plan<W> {
     pub fn open(
         args: &PublishArgs,
         rejects: &RejectArgs,
-        variable: Option<OsString>,
+        acks: Option<&Path>,
         stdout: W,
         terminal: bool,
+        now: SystemTime,
         console: &Console,
     ) -> Result<Self, String> {
-        let named = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-        let acks = args.acks_path(variable)?;
         let acks = acks.map(|path| {
             // topic-tap --exec opens its end before it starts the command.
             let opened = match args.acks_to {
-                Some(_) => AckWriter::open(&path),
-                None => AckWriter::join(&path),
+                Some(_) => AckWriter::open(path),
+                None => AckWriter::join(path),
             };
-            opened.map_err(|error| named(&path, error))
+            opened.map_err(|error| named(path, &error))
         });
         let checkpoint = args.checkpoint.as_deref();
         let checkpoint =
-            checkpoint.map(|path| Checkpoint::open(path).map_err(|error| named(path, error)));
-        let goes_on = args.checkpoint.is_some();
+            checkpoint.map(|path| Checkpoint::open(path).map_err(|error| named(path, &error)));
         let report = args.report.as_deref();
-        let report =
-            report.map(|path| Report::open(path, goes_on).map_err(|error| named(path, error)));
+        let report = report.map(|path| Report::open(path).map_err(|error| named(path, &error)));
         let path = rejects.rejects.as_deref();
-        let opened = match checkpoint {
-            Some(_) => Rejects::append(console.clone(), path),
-            None => Rejects::open(console.clone(), path),
-        };
+        let opened = Rejects::open(console.clone(), path);
         Ok(Self {
             envelope: args.envelope,
             strict: rejects.strict,
             rate: args.rate,
             drain_timeout: args.drain_timeout,
-            rejects: opened.map_err(|error| named(path.unwrap_or(Path::new("rejects")), error))?,
+            rejects: opened.map_err(|error| named(path.unwrap_or(Path::new("rejects")), &error))?,
             tee: args.tee.then(|| Output::new("stdout", stdout, terminal)),
             acks: acks.transpose()?,
             checkpoint: checkpoint.transpose()?,
             report: report.transpose()?,
+            started: now,
         })
     }
+}
+
+fn named(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
 }

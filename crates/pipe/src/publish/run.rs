@@ -20,7 +20,6 @@ use crate::{
     envelope::Envelope,
     io::input::{Input, Next},
     io::line::Line,
-    io::output::Output,
     ledger::{Ledger, Ticket},
     outcome::{Ending, Summary},
     pace::Pace,
@@ -71,7 +70,8 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
         failed: None,
         progress: Progress::new(started),
     };
-    let result = run.go_on().and_then(|()| run.read());
+    let result = run.go_on().and_then(|()| run.account.begin());
+    let result = result.and_then(|()| run.read());
     let result = result.and_then(|()| run.drain());
     if let Err(error) = &result {
         run.give_up(&format!("not acknowledged when the run ended: {error}"));
@@ -147,10 +147,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                     };
                 }
                 let wait = if self.ledger.is_empty() { IDLE } else { nap };
-                match self
-                    .input
-                    .next(self.due_in().map_or(wait, |due| due.min(wait)))
-                {
+                let due = self.account.due_in();
+                match self.input.next(due.map_or(wait, |due| due.min(wait))) {
                     Ok(next) => next,
                     Err(error) => {
                         self.failed = Some(format!("stdin: {error}").into());
@@ -287,7 +285,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     /// Lets the client work and takes off what is settled. `true` if something was.
     fn settle(&mut self, wait: Duration) -> Result<bool, Fatal> {
         let (any, polled) = self.poll(wait);
-        self.take_settled()?;
+        self.take_settled();
         polled?;
         self.progress
             .show(self.console, &self.account.summary, self.ledger.in_flight());
@@ -295,13 +293,13 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     }
 
     /// Takes the settled prefix off the ledger.
-    fn take_settled(&mut self) -> Result<(), Fatal> {
+    fn take_settled(&mut self) {
         while let Some((entry, outcome)) = self.ledger.take_settled() {
             self.held -= entry.bytes.as_ref().map_or(0, Bytes::len);
-            self.account.take(&entry, outcome)?;
+            self.account.take(&entry, outcome);
         }
         if let Some(verdict) = self.publisher.take_verdict() {
-            self.account.conclude(&verdict)?;
+            self.account.conclude(&verdict);
             if let Verdict::Aborted(why) = verdict
                 && self.failed.is_none()
                 && self.ending == Ending::Complete
@@ -311,10 +309,12 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         }
         self.account.flush();
         if !self.publisher.has_open_transaction() {
-            self.account.vouch()?;
+            // The next transaction may be aborted; until then what is known of the last one is told.
+            let now = self.publisher.is_transactional()
+                || (self.ledger.is_empty() && !self.input.has_buffered());
+            self.account.vouch(now);
         }
         self.notice_trouble();
-        Ok(())
     }
 
     /// What went wrong with the books ends the run.
@@ -330,11 +330,6 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     fn is_unheard(&self) -> bool {
         self.ending == Ending::ReaderGone || self.failed.is_some()
-    }
-
-    /// How long until something that was put off must be done.
-    fn due_in(&self) -> Option<Duration> {
-        self.account.tee.as_ref().and_then(Output::flush_in)
     }
 
     fn notice_signal(&mut self) {
@@ -416,9 +411,8 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.account.ending = true;
         self.ledger
             .settle_all(|_| Err(Rejection::new(Reason::NotDelivered, why)));
-        // This is the way out of an error already: what can't be written now can't be told of either.
-        let _ = self.take_settled();
-        let _ = self.account.conclude(&Verdict::Aborted(why.to_owned()));
+        self.take_settled();
+        self.account.conclude(&Verdict::Aborted(why.to_owned()));
     }
 }
 
@@ -435,3 +429,7 @@ mod tests;
 #[cfg(test)]
 #[path = "transaction_tests.rs"]
 mod transaction_tests;
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod file_tests;

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, Write as _, pipe},
     os::fd::BorrowedFd,
+    time::SystemTime,
 };
 
 use proptest::{collection::vec, prelude::*};
@@ -14,7 +15,7 @@ use crate::{
     acks::AckWriter,
     checkpoint::Checkpoint,
     console::{Captured, Level},
-    io::stop::Stop,
+    io::{output::Output, stop::Stop},
     ledger::Ticket,
     reject::Rejects,
     report::Report,
@@ -35,15 +36,15 @@ enum Answer {
 }
 
 #[derive(Serialize)]
-struct Receipt {
+pub(super) struct Receipt {
     at: Ticket,
 }
 
 #[derive(Default)]
-struct Scripted {
+pub(super) struct Scripted {
     script: VecDeque<Answer>,
     in_flight: Vec<(Ticket, Answer)>,
-    sent: Vec<String>,
+    pub(super) sent: Vec<String>,
     abandoned: bool,
     /// Settle the newest first.
     backwards: bool,
@@ -112,13 +113,13 @@ pub(super) struct Ran {
     pub(super) tee: String,
     pub(super) messages: String,
     pub(super) rejects: String,
-    acks: String,
+    pub(super) acks: String,
     pub(super) report: String,
     /// The line of the checkpoint; 0 if none was reached.
     pub(super) checkpoint: u64,
 }
 
-fn publish(
+pub(super) fn publish(
     client: &mut Scripted,
     lines: &[u8],
     stop: Stop,
@@ -148,7 +149,8 @@ pub(super) fn publish_with<P: Publisher>(
         tee: Some(Output::new("stdout", tee.clone(), false)),
         acks: Some(AckWriter::open(&file("acks")).unwrap()),
         checkpoint: Some(Checkpoint::open(&file("checkpoint")).unwrap()),
-        report: Some(Report::open(&file("report"), false).unwrap()),
+        report: Some(Report::open(&file("report")).unwrap()),
+        started: SystemTime::UNIX_EPOCH,
     };
     change(&mut plan);
     let (summary, ending) = run(client, &mut input, plan, &console);
@@ -225,7 +227,9 @@ fn the_tee_has_what_was_delivered_in_the_order_of_the_input() {
         "{}",
         ran.rejects
     );
-    let reported: Vec<_> = ran.report.lines().collect();
+    let mut reported: Vec<_> = ran.report.lines().collect();
+    let begin = r#"{"run":{"tool":"t","started":"1970-01-01T00:00:00.000Z","input":"stdin"}}"#;
+    assert_eq!(reported.remove(0), begin);
     assert_eq!(reported[0], r#"{"line":1,"at":0}"#);
     assert!(reported[1].starts_with(r#"{"line":2,"reason":"refused""#));
     assert_eq!(reported.len(), 5);
@@ -394,6 +398,7 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
         acks: None,
         checkpoint: None,
         report: None,
+        started: SystemTime::UNIX_EPOCH,
     };
     let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
     assert_eq!(ending.unwrap(), Ending::ReaderGone);
@@ -436,6 +441,7 @@ fn an_input_that_breaks_ends_the_run_after_what_was_read_is_delivered() {
         acks: None,
         checkpoint: None,
         report: None,
+        started: SystemTime::UNIX_EPOCH,
     };
     let (summary, ending) = run(&mut Scripted::default(), &mut input, plan, &console);
     assert_eq!(ending.unwrap_err().to_string(), "stdin: the disk is gone");

@@ -119,18 +119,27 @@ fn a_transaction_of_the_whole_input_is_committed_at_its_end() {
     assert_eq!(ran.ending, Ok(Ending::Complete));
     assert_eq!(counts(&ran), (5, 4, 1, 5));
     assert_eq!(ran.tee, "1\n2\n3\n5\n");
-    // What was never sent is told of when it is found, the others when they are committed.
-    let reported: Vec<_> = ran.report.lines().map(|line| &line[..9]).collect();
-    assert_eq!(
-        reported,
-        [
-            r#"{"line":4"#,
-            r#"{"line":1"#,
-            r#"{"line":2"#,
-            r#"{"line":3"#,
-            r#"{"line":5"#
-        ]
-    );
+    assert_eq!(reported_lines(&ran.report), [1, 2, 3, 4, 5]);
+}
+
+/// The lines that a report is about, in its order.
+fn reported_lines(report: &str) -> Vec<u64> {
+    let entries = report.lines().map(|line| {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        entry["line"].as_u64()
+    });
+    entries.flatten().collect()
+}
+
+#[test]
+fn the_report_of_a_transaction_that_is_aborted_is_in_the_order_of_the_input_too() {
+    let mut client = Transacting {
+        spoilt: Some(1),
+        ..Transacting::default()
+    };
+    let ran = ran(&mut client, |_| ());
+    assert_eq!(reported_lines(&ran.report), [1, 2, 3, 4, 5]);
+    assert_eq!(counts(&ran), (5, 0, 5, 0));
 }
 
 #[test]

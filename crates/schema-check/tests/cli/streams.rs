@@ -42,9 +42,25 @@ fn a_full_disk_is_2() {
         let stderr = text(&output.stderr);
         assert!(stderr.contains("stdout: No space left"), "{stderr}");
     }
-    let output = check(&["--pass", "--rejects", "/dev/full"], "1\n".repeat(1000));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("--rejects /dev/full: No space left"));
+    for args in [&["--pass"][..], &[]] {
+        let args = [args, &["--rejects", "/dev/full", "--summary", "json"]].concat();
+        let input = format!("{READING}\n1\n").repeat(10_000);
+        let output = check(&args, &input);
+        assert_eq!(output.status.code(), Some(2));
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains("--rejects /dev/full: No space left"),
+            "{stderr}"
+        );
+        let summary: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+        let count = |name: &str| summary[name].as_u64().unwrap();
+        assert_eq!(
+            count("read"),
+            count("delivered") + count("rejected"),
+            "{stderr}"
+        );
+        assert!(count("read") > 0 && count("read") < 20_000, "{stderr}");
+    }
 }
 
 #[test]
