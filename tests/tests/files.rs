@@ -40,6 +40,7 @@ fn a_run_that_cannot_begin_leaves_files_as_they_are() {
         format!("mqtt-pub mqtt://{closed}/t --rejects old --report told"),
         "schema-check -s /no/such/schema --rejects old".to_owned(),
         "gen-sim --replay none.csv --rejects old".to_owned(),
+        format!("topic-tap mqtt://{closed}/t --connect-timeout 1s --rejects old"),
     ] {
         for name in ["old", "told"] {
             fs::write(at.join(name), "of an earlier run\n").expect("a file of our own");

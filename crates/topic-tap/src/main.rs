@@ -24,6 +24,8 @@ use clap::Parser;
 use tapline_pipe::{
     acks::AckReader,
     console::Console,
+    io::files::Files,
+    io::journal::probe,
     io::output::{Output, unbuffered},
     io::stop::Stop,
     outcome::COULD_NOT_RUN,
@@ -53,6 +55,7 @@ fn run(args: &Args, console: &Console) -> Result<u8> {
         return listing::run(args, console);
     }
     let stop = Stop::install().context("signals")?;
+    check_files(args)?;
     let sources = source::open::open(args, console, &stop)?;
     let sink = open_sink(args, console)?;
     let plan = Plan {
@@ -64,9 +67,26 @@ fn run(args: &Args, console: &Console) -> Result<u8> {
     Tap::new(sources, sink, plan, stop, console.clone()).run()
 }
 
+/// Whether the file of rejects is none of the others, and could be opened; nothing is changed before the run can begin.
+fn check_files(args: &Args) -> Result<()> {
+    let mut files = Files::default();
+    if args.exec.is_none() {
+        files.writes_to("stdout", io::stdout());
+    }
+    if let Some(config) = &args.kafka.config {
+        files.reads("--config", config);
+    }
+    if let Some(path) = &args.rejects {
+        let name = format!("--rejects {}", path.display());
+        probe(path).with_context(|| name.clone())?;
+        files.writes(name, path);
+    }
+    Ok(files.check()?)
+}
+
 /// Where the lines go: to the command of `--exec`, or to stdout.
 fn open_sink(args: &Args, console: &Console) -> Result<Sink> {
-    let rejects = Rejects::append(console.clone(), args.rejects.as_deref()).with_context(|| {
+    let rejects = Rejects::open(console.clone(), args.rejects.as_deref()).with_context(|| {
         let path = args.rejects.as_deref().map(Path::display);
         path.map_or_else(String::new, |path| format!("--rejects {path}"))
     })?;

@@ -326,7 +326,7 @@ impl Tap {
         match flushed {
             Ok(true) => {
                 // Only now, since what is acknowledged is in one of the two.
-                self.rejects.flush().context("--rejects")?;
+                self.rejects.sync().context("--rejects")?;
                 self.pending.flushed();
             }
             Ok(false) => return Ok(Some(Left::GivenUp)),
