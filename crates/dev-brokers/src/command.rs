@@ -14,14 +14,17 @@ use signal_hook::{
     low_level::siginfo::{Cause, Origin},
 };
 
+use tapline_pipe::io::stop::Stop;
+
 use crate::addresses::Addresses;
 
 /// Runs `command` to its end and returns its exit code; 128 and the signal's number if it was
 /// killed by one.
-pub(crate) fn run(command: &[OsString], addresses: &Addresses) -> anyhow::Result<u8> {
+pub(crate) fn run(command: &[OsString], addresses: &Addresses, stop: &Stop) -> anyhow::Result<u8> {
     let (program, arguments) = command.split_first().context("no command")?;
     // Before the start, so that no signal in between is missed.
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGCHLD, SIGINT, SIGTERM])?;
+    stop.release();
     let mut child = Command::new(program)
         .args(arguments)
         .envs(addresses.variables())

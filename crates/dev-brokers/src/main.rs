@@ -18,13 +18,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tapline_pipe::{
     console::{Console, Level},
     io::stop::Stop,
+    outcome::conclude,
 };
 
 use addresses::Addresses;
@@ -39,33 +37,22 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let terminal = io::stderr().is_terminal();
     let console = Console::new("dev-brokers", args.messages.level(), io::stderr(), terminal);
-    match run(&args, &console) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            console.error(format_args!("{error:#}"));
-            ExitCode::from(2)
-        }
-    }
+    conclude(&console, |stop| run(&args, stop, &console))
 }
 
-fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
-    // From the first moment, so that a signal during the start ends it in order, too.
-    let stop = if args.command.is_empty() {
-        Some(Stop::install()?)
-    } else {
-        None
-    };
+fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
     if console.level() >= Level::Debug {
         libraries::listen(console.clone())?;
     }
     raise_descriptor_limit();
     let cluster = Cluster::start(args.kafka_brokers, &args.topics)?;
     let addresses = start(args, &cluster, console)?;
-    let Some(stop) = stop else {
-        return command::run(&args.command, &addresses);
-    };
+    if !args.command.is_empty() {
+        return command::run(&args.command, &addresses, stop);
+    }
     announce(&addresses, console)?;
-    wait(&stop)
+    // All is in memory, so there is nothing to finish: the first signal ends it at once, at any moment.
+    Ok(stop.wait().exit_code())
 }
 
 /// Starts what there is beside the Kafka cluster, and waits until all of it answers.
@@ -145,17 +132,4 @@ fn announce(addresses: &Addresses, console: &Console) -> anyhow::Result<()> {
         .context("stdout: the addresses could not be written")?;
     console.info("ready: all in memory, for a laptop; SIGINT (Ctrl-C) or SIGTERM ends it");
     Ok(())
-}
-
-/// Waits for a signal and returns the exit code that tells of it.
-fn wait(stop: &Stop) -> anyhow::Result<u8> {
-    loop {
-        if let Some(signal) = stop.requested() {
-            return Ok(signal.exit_code());
-        }
-        match poll(&mut [PollFd::new(stop, PollFlags::IN)], None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error).context("waiting for a signal"),
-        }
-    }
 }

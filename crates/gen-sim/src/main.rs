@@ -18,7 +18,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use tapline_pipe::console::Console;
-use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::outcome::conclude;
 
 use args::Args;
 
@@ -30,11 +30,5 @@ fn main() -> ExitCode {
         io::stderr(),
         io::stderr().is_terminal(),
     );
-    match run::run(&args, &console) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            console.error(format_args!("{error:#}"));
-            ExitCode::from(COULD_NOT_RUN)
-        }
-    }
+    conclude(&console, |stop| run::run(&args, stop, &console))
 }

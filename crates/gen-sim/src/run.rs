@@ -20,13 +20,12 @@ use crate::args::{Args, name};
 use crate::emit::{Emitter, Halt, Limits, Tempo};
 use crate::fleet::{CSV_HEADER, Fleet, Form};
 use crate::replay::{Replay, Step};
-use crate::sink::Sink;
+use crate::sink::{GRACE, Sink};
 
 /// Does what the arguments say; the exit code.
-pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
-    let stop = Stop::install().context("signals")?;
+pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
     let mut work = match &args.replay {
-        Some(file) => Work::Recording(Box::new(open(args, file, &stop, console)?)),
+        Some(file) => Work::Recording(Box::new(open(args, file, stop, console)?)),
         None => Work::Fleet(
             Fleet::new(
                 args.seed,
@@ -38,6 +37,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
         ),
     };
     let stdout = io::stdout();
+    stop.defer(GRACE).context("a thread for the deadline")?;
     let sink = Sink::new(
         File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?),
         stop.clone(),
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     };
     let mut emitter = Emitter::new(
         output,
-        stop,
+        stop.clone(),
         Tempo::new(args.speed, args.rate, started),
         limits,
         progress,

@@ -14,7 +14,7 @@ use tapline_pipe::io::stop::Stop;
 const PIPE_BUF: usize = 4096;
 
 /// How long a reader that has stopped reading is waited for after a stop request.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// What went out.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tapline_pipe::console::Console;
-use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::outcome::conclude;
 
 use args::Args;
 
@@ -26,9 +26,5 @@ fn main() -> ExitCode {
         io::stderr(),
         terminal,
     );
-    let code = run::run(&args, &console).unwrap_or_else(|error| {
-        console.error(format_args!("{error:#}"));
-        COULD_NOT_RUN
-    });
-    ExitCode::from(code)
+    conclude(&console, |stop| run::run(&args, stop, &console))
 }

@@ -34,7 +34,7 @@ const LINGER: Duration = Duration::from_millis(60);
 const LINGER_FOR_ACKS: Duration = Duration::from_millis(5);
 
 /// Does what the arguments say; the exit code.
-pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
+pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
     let address: Address = args.address.parse()?;
     let topic = address.topic_name()?;
     let settings = args.kafka.settings(&address, console_sink(console))?;
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     )
     .map_err(|error| anyhow!(error))?;
 
-    // Until here nothing was read, so a signal may end it on the spot.
-    let stop = Stop::install().context("signals")?;
+    stop.defer(args.publish.drain_timeout)
+        .context("a thread for the deadline")?;
     let mut publisher = Publisher::new(
         producer,
         Composer::new(args, stamp),
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
             .is_some()
             .then(|| Transactions::of(args.transaction_size)),
     );
-    let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
+    let mut input = Input::new(Source::stdin(), args.record.max_record, stop.clone());
     let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
     let code = match ending {
         Ok(ending) => ending.exit_code(summary.rejected),

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tapline_pipe::console::Console;
-use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::outcome::conclude;
 
 use args::Args;
 
@@ -28,11 +28,5 @@ fn main() -> ExitCode {
         io::stderr(),
         io::stderr().is_terminal(),
     );
-    match run::run(&args, &console) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            console.error(format_args!("{error:#}"));
-            ExitCode::from(COULD_NOT_RUN)
-        }
-    }
+    conclude(&console, |stop| run::run(&args, stop, &console))
 }

@@ -27,7 +27,7 @@ use crate::identity::Identity;
 use crate::publisher::{Asks, Publisher};
 use crate::teller::Teller;
 
-/// How often the wait for the first connection looks for a signal.
+/// How long one look for the first connection takes.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Of the packets of a handshake, four for each message, brokers look for one among all that are under way: with 4000 of
@@ -39,8 +39,7 @@ const INFLIGHT_AT_QOS_2: u16 = 100;
 const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Does what the arguments say; the exit code.
-pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
-    let stop = Stop::install().context("signals")?;
+pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
     let address: Address = args.address.parse()?;
     let composer = composer(args, &address, console)?;
     let acks = args.publish.acks_path(env::var_os(ACKS_VARIABLE));
@@ -55,8 +54,8 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
     let fleet = clients.is_fleet();
     let reporting = args.publish.report.is_some();
     let mut publisher = Publisher::new(clients, composer, broker.clone(), asks(args), reporting);
-    if !fleet && let Some(code) = connect(&mut publisher, &stop)? {
-        return Ok(code);
+    if !fleet {
+        connect(&mut publisher)?;
     }
     // Only now: a run that can't begin leaves no trace in files.
     let plan = Plan::open(
@@ -69,7 +68,9 @@ pub(crate) fn run(args: &Args, console: &Console) -> anyhow::Result<u8> {
         console,
     )
     .map_err(|error| anyhow!(error))?;
-    let mut input = Input::new(Source::stdin(), args.record.max_record, stop);
+    stop.defer(args.publish.drain_timeout)
+        .context("a thread for the deadline")?;
+    let mut input = Input::new(Source::stdin(), args.record.max_record, stop.clone());
     let (summary, ending) = publish::run(&mut publisher, &mut input, plan, console);
     let unorderly = publisher.clients.close(FAREWELL);
     if unorderly > 0 {
@@ -243,18 +244,12 @@ fn asks(args: &Args) -> Asks {
     }
 }
 
-/// Makes the only connection before any record is read; an exit code if a signal came first.
-fn connect(publisher: &mut Publisher, stop: &Stop) -> anyhow::Result<Option<u8>> {
+/// Makes the only connection before any record is read.
+fn connect(publisher: &mut Publisher) -> anyhow::Result<()> {
     // Without `--client-per` there is nothing of a record in it.
     if let Err(why) = publisher.clients.place(b"{}") {
         bail!("{}", why.detail);
     }
-    loop {
-        if publisher.prove(LOOK).map_err(|error| anyhow!(error))? {
-            return Ok(None);
-        }
-        if let Some(signal) = stop.requested() {
-            return Ok(Some(signal.exit_code()));
-        }
-    }
+    while !publisher.prove(LOOK).map_err(|error| anyhow!(error))? {}
+    Ok(())
 }

@@ -1,10 +1,15 @@
 //! How a run ended: the counts, the closing line, the exit code.
 
-use std::time::Duration;
+use std::{fmt::Display, process::ExitCode, time::Duration};
 
 use serde::Serialize;
 
-use crate::{args::SummaryFormat, console::Console, io::stop::Signal, units::grouped};
+use crate::{
+    args::SummaryFormat,
+    console::Console,
+    io::stop::{Signal, Stop},
+    units::grouped,
+};
 
 /// The counts of a run. `read = delivered + rejected` holds for every tool, always.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -120,6 +125,28 @@ impl Ending {
             Self::Complete | Self::Strict => u8::from(rejected > 0),
         }
     }
+}
+
+/// Does a tool's work and gives its exit code: the error is told, and a signal is the reason that a shell looks for,
+/// whatever else went wrong after it.
+///
+/// SIGINT and SIGTERM end the process at once until the work calls [`Stop::defer`].
+pub fn conclude<E: Display>(
+    console: &Console,
+    work: impl FnOnce(&Stop) -> Result<u8, E>,
+) -> ExitCode {
+    let stop = match Stop::install() {
+        Ok(stop) => stop,
+        Err(error) => {
+            console.error(format_args!("signals: {error}"));
+            return ExitCode::from(COULD_NOT_RUN);
+        }
+    };
+    let code = work(&stop).unwrap_or_else(|error| {
+        console.error(format_args!("{error:#}"));
+        COULD_NOT_RUN
+    });
+    ExitCode::from(stop.requested().map_or(code, Signal::exit_code))
 }
 
 /// The exit code of a run that could not be: usage, configuration, connection, I/O.

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tapline_pipe::console::Console;
-use tapline_pipe::outcome::COULD_NOT_RUN;
+use tapline_pipe::outcome::conclude;
 
 use crate::args::Args;
 
@@ -23,9 +23,5 @@ fn main() -> ExitCode {
     let terminal = io::stderr().is_terminal();
     let level = args.messages.level();
     let console = Console::new("schema-check", level, io::stderr(), terminal);
-    let code = run::run(&args, &console).unwrap_or_else(|error| {
-        console.error(format_args!("{error:#}"));
-        COULD_NOT_RUN
-    });
-    ExitCode::from(code)
+    conclude(&console, |stop| run::run(&args, stop, &console))
 }

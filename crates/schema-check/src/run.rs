@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tapline_contract::schema::Schema;
@@ -21,10 +22,12 @@ use crate::judge::{Duty, Halt, Judge, Place};
 use crate::source::Asked;
 use crate::{document, lines, table};
 
+/// How long a reader that has stopped reading is waited for after a signal.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Does what the arguments say; the exit code.
-pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
+pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
     let schema = Schema::from_file(&args.schema, &[]).context("--schema")?;
-    let stop = Stop::install().context("signals")?;
     let stdout = io::stdout();
     check_files(args, &stdout)?;
     let rejects = match (&args.rejects.rejects, args.pass) {
@@ -56,10 +59,11 @@ pub(crate) fn run(args: &Args, console: &Console) -> Result<u8> {
         args,
         schema: &schema,
         console,
-        stop,
+        stop: stop.clone(),
         header: None,
         failed: false,
     };
+    stop.defer(GRACE).context("a thread for the deadline")?;
     let checked = work.check_all(&mut judge);
     let ending = conclude(checked, &mut judge);
     let summary = &judge.summary;

@@ -28,7 +28,7 @@ use tapline_pipe::{
     io::journal::probe,
     io::output::{Output, unbuffered},
     io::stop::Stop,
-    outcome::COULD_NOT_RUN,
+    outcome::conclude,
     reject::Rejects,
 };
 
@@ -43,28 +43,23 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let terminal = io::stderr().is_terminal();
     let console = Console::new("topic-tap", args.messages.level(), io::stderr(), terminal);
-    let code = run(&args, &console).unwrap_or_else(|error| {
-        console.error(format_args!("{error:#}"));
-        COULD_NOT_RUN
-    });
-    ExitCode::from(code)
+    conclude(&console, |stop| run(&args, stop, &console))
 }
 
-fn run(args: &Args, console: &Console) -> Result<u8> {
+fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
     if args.listing.list || args.listing.groups {
         return listing::run(args, console);
     }
-    let stop = Stop::install().context("signals")?;
     check_files(args)?;
-    let sources = source::open::open(args, console, &stop)?;
-    let sink = open_sink(args, console)?;
+    let sources = source::open::open(args, console)?;
+    let sink = open_sink(args, stop, console)?;
     let plan = Plan {
         count: args.range.count,
         duration: args.range.duration,
         drain_timeout: args.drain_timeout,
         summary: args.summary.summary,
     };
-    Tap::new(sources, sink, plan, stop, console.clone()).run()
+    Tap::new(sources, sink, plan, stop.clone(), console.clone()).run()
 }
 
 /// Whether the file of rejects is none of the others, and could be opened; nothing is changed before the run can begin.
@@ -85,11 +80,14 @@ fn check_files(args: &Args) -> Result<()> {
 }
 
 /// Where the lines go: to the command of `--exec`, or to stdout.
-fn open_sink(args: &Args, console: &Console) -> Result<Sink> {
+fn open_sink(args: &Args, stop: &Stop, console: &Console) -> Result<Sink> {
     let rejects = Rejects::open(console.clone(), args.rejects.as_deref()).with_context(|| {
         let path = args.rejects.as_deref().map(Path::display);
         path.map_or_else(String::new, |path| format!("--rejects {path}"))
     })?;
+    // Before the command starts, since its end must be seen to.
+    stop.defer(args.drain_timeout)
+        .context("a thread for the deadline")?;
     if let Some(text) = &args.exec {
         let (command, input, acks) = Command::start(text).context("--exec")?;
         return Ok(Sink {

@@ -3,19 +3,25 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::fd::{AsFd, BorrowedFd},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
     time::Duration,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, SeekFrom, fstat, seek, tell};
+use rustix::fs::{FileType, OFlags, SeekFrom, fcntl_setfl, fstat, seek, tell};
 
 use crate::{
     checkpoint::Place,
     io::line::{Line, LineReader},
     io::stop::{Signal, Stop},
 };
+
+/// How much of what is to be skipped one read takes.
+const SKIP_BLOCK: usize = 64 * 1024;
 
 /// What [`Input::next`] gives.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,16 +53,22 @@ pub enum Source {
 }
 
 impl Source {
-    /// Opens a file for reading; a directory is refused here rather than at the first read.
+    /// Opens a file for reading; a directory is refused here rather than at the first read. A FIFO that nobody writes
+    /// to yet is open at once: it is waited for at the first read, where a stop request ends the wait.
     ///
     /// # Errors
     ///
     /// What the system says of the path.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)?;
         if file.metadata()?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory));
         }
+        // poll(2) does not report the end of a FIFO before a writer has come and gone, so reads may block.
+        fcntl_setfl(&file, OFlags::empty())?;
         Ok(Self::File(file))
     }
 
@@ -96,7 +108,7 @@ impl<R: Read + AsFd> Input<R> {
     }
 
     /// Goes on where an earlier run on the same input ended. A file is placed there; of a pipe so much is read
-    /// and thrown away.
+    /// and thrown away, unless a stop is requested first, which [`next`](Self::next) then gives.
     ///
     /// # Errors
     ///
@@ -111,8 +123,10 @@ impl<R: Read + AsFd> Input<R> {
             seek(fd, SeekFrom::Start(wanted))?;
             wanted <= size
         } else {
-            let skipped = io::copy(&mut self.lines.get_mut().take(position), &mut io::sink())?;
-            skipped == position
+            match self.skip(position)? {
+                Some(skipped) => skipped == position,
+                None => return Ok(()),
+            }
         };
         if !reached {
             let why =
@@ -121,6 +135,29 @@ impl<R: Read + AsFd> Input<R> {
         }
         self.lines.resume_at(line, position);
         Ok(())
+    }
+
+    /// Reads `count` bytes and throws them away: how many there were, or `None` if a stop was requested.
+    fn skip(&mut self, count: u64) -> io::Result<Option<u64>> {
+        let reader = self.lines.get_mut();
+        let mut block = vec![0; SKIP_BLOCK];
+        let mut left = count;
+        while left > 0 {
+            if self.stop.requested().is_some() {
+                return Ok(None);
+            }
+            if !wait_readable(reader.as_fd(), &self.stop, Duration::MAX)? {
+                continue;
+            }
+            let piece = usize::try_from(left).unwrap_or(SKIP_BLOCK).min(SKIP_BLOCK);
+            match reader.read(&mut block[..piece]) {
+                Ok(0) => break,
+                Ok(read) => left -= read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(count - left))
     }
 
     /// The next line; waits for it at most `timeout`.
@@ -218,6 +255,37 @@ mod tests {
         assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
         stop.request(Signal::Interrupt);
         assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
+        assert_eq!(input.next(LONG).unwrap(), Next::Stopped(Signal::Interrupt));
+    }
+
+    #[test]
+    fn a_fifo_that_nobody_writes_to_is_waited_for_until_a_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, 0o600.into(), 0).unwrap();
+        let stop = Stop::manual().unwrap();
+        let mut input = Input::new(Source::open(&path).unwrap(), 100, stop.clone());
+        assert_eq!(input.next(Duration::ZERO).unwrap(), Next::Idle);
+        let mut writer = File::options().write(true).open(&path).unwrap();
+        assert_eq!(input.next(Duration::ZERO).unwrap(), Next::Idle);
+        writer.write_all(b"a\n").unwrap();
+        assert!(matches!(input.next(LONG).unwrap(), Next::Line(_)));
+        stop.request(Signal::Terminate);
+        assert_eq!(input.next(LONG).unwrap(), Next::Stopped(Signal::Terminate));
+        drop(writer);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_the_place_where_an_input_goes_on() {
+        let (mut input, mut writer, stop) = input();
+        writer.write_all(b"a\n").unwrap();
+        let place = Place {
+            position: 4,
+            line: 2,
+        };
+        let requests = std::thread::spawn(move || stop.request(Signal::Interrupt));
+        input.go_on_from(place).unwrap();
+        requests.join().unwrap();
         assert_eq!(input.next(LONG).unwrap(), Next::Stopped(Signal::Interrupt));
     }
 

@@ -1,4 +1,8 @@
-//! SIGINT and SIGTERM: the first asks the tool to stop, the second ends it at once.
+//! SIGINT and SIGTERM: while a tool starts, the first ends it at once; while it runs, the first asks it to stop and
+//! the second ends it at once.
+//!
+//! Starting has many calls that nothing can interrupt: resolving a name, opening a FIFO that nobody has opened at the
+//! other end, connecting, asking a registry. As nothing was read yet, nothing is lost by ending there.
 
 use std::{
     io,
@@ -7,12 +11,22 @@ use std::{
         unix::net::UnixStream,
     },
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::{
+    SigId,
+    consts::{SIGINT, SIGTERM},
+    flag, low_level,
+};
+
+/// How long after its drain a tool may take for rejects, closing line and orderly ends of connections.
+const FINISH: Duration = Duration::from_secs(10);
 
 /// Which signal asked for the stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +65,11 @@ pub struct Stop(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     requested: Arc<AtomicUsize>,
+    /// The next signal ends the process.
+    armed: Arc<AtomicBool>,
     readable: UnixStream,
     trigger: UnixStream,
+    actions: Mutex<Vec<SigId>>,
 }
 
 impl Stop {
@@ -66,20 +83,22 @@ impl Stop {
         trigger.set_nonblocking(true)?;
         Ok(Self(Arc::new(Inner {
             requested: Arc::new(AtomicUsize::new(0)),
+            armed: Arc::new(AtomicBool::new(true)),
             readable,
             trigger,
+            actions: Mutex::default(),
         })))
     }
 
-    /// Catches SIGINT and SIGTERM for the whole process: the first of either makes the request, the
-    /// second ends the process there and then with the code that belongs to it.
+    /// Catches SIGINT and SIGTERM for the whole process: either ends it there and then, with the code that belongs
+    /// to it, until [`defer`](Self::defer) is called. A tool does this before all that may block.
     ///
     /// # Errors
     ///
     /// When the process has no descriptors left or the system refuses the handlers.
     pub fn install() -> io::Result<Self> {
         let stop = Self::manual()?;
-        let armed = Arc::new(AtomicBool::new(false));
+        let armed = &stop.0.armed;
         for signal in [Signal::Interrupt, Signal::Terminate] {
             let number = match signal {
                 Signal::Interrupt => SIGINT,
@@ -87,13 +106,62 @@ impl Stop {
             };
             // The order matters: the shutdown looks at the flag before this delivery sets it.
             let code = i32::from(signal.exit_code());
-            signal_hook::flag::register_conditional_shutdown(number, code, Arc::clone(&armed))?;
-            signal_hook::flag::register(number, Arc::clone(&armed))?;
             let value = usize::from(signal.exit_code());
-            signal_hook::flag::register_usize(number, Arc::clone(&stop.0.requested), value)?;
-            signal_hook::low_level::pipe::register(number, stop.0.trigger.try_clone()?)?;
+            let trigger = stop.0.trigger.try_clone()?;
+            let actions = [
+                flag::register_conditional_shutdown(number, code, Arc::clone(armed))?,
+                flag::register(number, Arc::clone(armed))?,
+                flag::register_usize(number, Arc::clone(&stop.0.requested), value)?,
+                low_level::pipe::register(number, trigger)?,
+            ];
+            stop.actions().extend(actions);
         }
         Ok(stop)
+    }
+
+    /// The tool has started and is about to read: from here on the first signal makes the request, and the second ends
+    /// the process. After the first, the tool has `drain` to deliver what it read. If a call that nothing interrupts
+    /// holds it up long beyond that (a write to a FIFO whose reader has stopped, a client library that waits for a
+    /// name to be resolved), the process is ended all the same.
+    ///
+    /// # Errors
+    ///
+    /// When the process can have no more threads.
+    pub fn defer(&self, drain: Duration) -> io::Result<()> {
+        let stop = self.clone();
+        thread::Builder::new()
+            .name("deadline".into())
+            .spawn(move || {
+                let signal = stop.wait();
+                thread::sleep(drain.saturating_add(FINISH));
+                low_level::exit(i32::from(signal.exit_code()));
+            })?;
+        self.0.armed.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Leaves the signals to somebody else, who catches them already.
+    pub fn release(&self) {
+        for action in self.actions().drain(..) {
+            low_level::unregister(action);
+        }
+    }
+
+    fn actions(&self) -> MutexGuard<'_, Vec<SigId>> {
+        let actions = self.0.actions.lock();
+        actions.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the stop is requested.
+    #[must_use]
+    pub fn wait(&self) -> Signal {
+        loop {
+            if let Some(signal) = self.requested() {
+                return signal;
+            }
+            // It fails only if interrupted, or where the kernel has no memory: looking again is right in both cases.
+            let _ = poll(&mut [PollFd::new(self, PollFlags::IN)], None);
+        }
     }
 
     /// Makes the request, as the signal would.

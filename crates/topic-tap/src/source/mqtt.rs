@@ -1,17 +1,13 @@
 //! The MQTT side: a session with its subscriptions, and the messages that are safe.
 
-use std::{
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tapline_mqtt::{
     Address, Capacity, Delivery, Event, Reactor, RetainHandling, Session, Subscription, Token,
     Version, topic::check_filter,
 };
-use tapline_pipe::{console::Console, io::stop::Stop};
+use tapline_pipe::console::Console;
 
 use crate::{
     args::{Args, Retained},
@@ -19,9 +15,6 @@ use crate::{
     pending::Mark,
     source::turn::{Found, TURN, Take},
 };
-
-/// How often a wait for the broker looks whether it should end.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Filters on an MQTT broker, and the session that they share.
 pub struct Source {
@@ -47,12 +40,7 @@ impl Source {
     /// # Errors
     ///
     /// An address has no filter, an option is wrong, or the broker can't be reached or refuses.
-    pub fn open(
-        addresses: &[Address],
-        args: &Args,
-        console: &Console,
-        stop: &Stop,
-    ) -> Result<Self> {
+    pub fn open(addresses: &[Address], args: &Args, console: &Console) -> Result<Self> {
         let broker = &addresses[0].broker;
         let name = match addresses {
             [address] => address.to_string(),
@@ -72,7 +60,7 @@ impl Source {
         options.on_event = on_event(console.clone(), name.clone(), names);
         let reactor = Reactor::start(Capacity::default()).context("MQTT")?;
         let session = reactor.open(options);
-        wait_connected(&session, timeout, stop).with_context(|| name.clone())?;
+        wait_connected(&session, timeout).with_context(|| name.clone())?;
         Ok(Self {
             session,
             _reactor: reactor,
@@ -184,17 +172,12 @@ fn wanted_flag(args: &Args) -> Option<bool> {
     }
 }
 
-/// Waits for the first connection; a signal ends the wait.
-fn wait_connected(session: &Session, timeout: Duration, stop: &Stop) -> Result<()> {
+/// Waits for the first connection.
+fn wait_connected(session: &Session, timeout: Duration) -> Result<()> {
     // The session bounds the attempt itself; this is for the case that it can't.
-    let deadline = Instant::now() + timeout + Duration::from_secs(5);
-    loop {
-        match session.wait_connected(LOOK) {
-            Some(result) => return result.map_err(|error| anyhow!("{error}")),
-            None if stop.requested().is_some() => bail!("stopped before the broker answered"),
-            None if Instant::now() > deadline => bail!("no answer within {timeout:?}"),
-            None => {}
-        }
+    match session.wait_connected(timeout + Duration::from_secs(5)) {
+        Some(result) => result.map_err(|error| anyhow!("{error}")),
+        None => bail!("no answer within {timeout:?}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From addresses to open sources.
 
 use anyhow::{Context, Result, bail};
-use tapline_pipe::{console::Console, io::stop::Stop};
+use tapline_pipe::console::Console;
 
 use super::{Source, kafka, mqtt};
 use crate::args::Args;
@@ -11,7 +11,7 @@ use crate::args::Args;
 /// # Errors
 ///
 /// An address that is none, or a broker that can't be reached.
-pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> {
+pub fn open(args: &Args, console: &Console) -> Result<Vec<Source>> {
     // All addresses are looked at before the first connection is made.
     enum Address {
         Kafka(tapline_kafka::Address),
@@ -68,9 +68,7 @@ pub fn open(args: &Args, console: &Console, stop: &Stop) -> Result<Vec<Source>> 
             Address::Kafka(address) => Source::Kafka(Box::new(kafka::Source::open(
                 address, args, range, console,
             )?)),
-            Address::Mqtt(filters) => {
-                Source::Mqtt(mqtt::Source::open(filters, args, console, stop)?)
-            }
+            Address::Mqtt(filters) => Source::Mqtt(mqtt::Source::open(filters, args, console)?),
         });
     }
     Ok(sources)
