@@ -91,6 +91,31 @@ fn parse_topic(text: &str) -> Result<Topic, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
+    use tapline_pipe::applies;
+
+    /// Each option applies to each run.
+    const TABLE: &[(&str, &[&str])] = &[(
+        "always",
+        &[
+            "mqtt_port",
+            "mqtt_buffer",
+            "registry_port",
+            "kafka_brokers",
+            "topics",
+            "quiet",
+            "verbose",
+            "command",
+        ],
+    )];
+
+    #[test]
+    fn each_option_says_when_it_applies() {
+        assert_eq!(
+            applies::faults(&Args::command(), TABLE),
+            Vec::<String>::new()
+        );
+    }
 
     #[test]
     fn a_topic_is_a_name_and_a_number_of_partitions() {

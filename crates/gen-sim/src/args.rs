@@ -218,10 +218,64 @@ pub(crate) fn name(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tapline_pipe::applies;
 
     #[test]
     fn the_command_is_sound() {
         Args::full_command().debug_assert();
+    }
+
+    /// All options; what applies to a fleet, to a recording or to a pace, clap's `conflicts_with` and `requires` say.
+    const TABLE: &[(&str, &[&str])] = &[
+        ("fleet", &["generators", "seed", "start", "format"]),
+        ("fleet, or recording without times", &["interval"]),
+        (
+            "recording",
+            &[
+                "replay",
+                "replay_format",
+                "time_field",
+                "max_record",
+                "rejects",
+                "strict",
+            ],
+        ),
+        (
+            "always",
+            &[
+                "speed", "rate", "count", "duration", "summary", "quiet", "verbose",
+            ],
+        ),
+    ];
+
+    #[test]
+    fn each_option_says_when_it_applies() {
+        let command = Args::full_command();
+        assert_eq!(applies::faults(&command, TABLE), Vec::<String>::new());
+        for (kind, other, ids) in [
+            ("fleet", &["--replay", "f.csv"][..], TABLE[0].1),
+            ("recording", &[], &TABLE[2].1[1..]),
+        ] {
+            for id in ids {
+                let option = format!("--{}", id.replace('_', "-"));
+                let arg = command.get_arguments().find(|arg| arg.get_id() == *id);
+                let takes = arg.is_some_and(|arg| arg.get_action().takes_values());
+                let value = match *id {
+                    "start" => "2026-12-25T18:27:30Z",
+                    "format" | "replay_format" => "csv",
+                    _ => "1",
+                };
+                let mut line = vec!["gen-sim", &option];
+                line.extend(takes.then_some(value));
+                line.extend(other);
+                let error = command.clone().try_get_matches_from(line).unwrap_err();
+                let refused = [
+                    ErrorKind::ArgumentConflict,
+                    ErrorKind::MissingRequiredArgument,
+                ];
+                assert!(refused.contains(&error.kind()), "{kind}: {option}: {error}");
+            }
+        }
     }
 
     #[test]

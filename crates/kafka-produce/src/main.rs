@@ -11,14 +11,13 @@ mod transaction;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
 
 use args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::get();
     let terminal = io::stderr().is_terminal();
     let console = Console::new(
         "kafka-produce",

@@ -19,7 +19,7 @@ use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::COULD_NOT_RUN;
 use tapline_pipe::publish::{self, Plan};
 
-use crate::args::{Args, Codec};
+use crate::args::{Args, Codec, applies};
 use crate::compose::Composer;
 use crate::publisher::Publisher;
 use crate::stamp::Stamp;
@@ -37,6 +37,7 @@ const LINGER_FOR_ACKS: Duration = Duration::from_millis(5);
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
     let address: Address = args.address.parse()?;
     let topic = address.topic_name()?;
+    applies::check(args)?;
     let settings = args.kafka.settings(&address, console_sink(console))?;
     if let Some(unchecked) = settings.properties().unchecked_tls() {
         console.warn(unchecked);
@@ -136,6 +137,7 @@ fn connect(
         delivery_timeout: args.delivery_timeout,
         compression: args.compression.map(Codec::word).map(str::to_owned),
         max_record: args.record.max_record,
+        max_record_chosen: args.typed.has("max_record"),
         transaction: args.transaction.clone(),
         keep_keys: args.publish.report.is_some(),
     };

@@ -14,14 +14,13 @@ mod teller;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
 
 use args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::get();
     let console = Console::new(
         "mqtt-pub",
         args.messages.level(),

@@ -19,7 +19,7 @@ use tapline_pipe::outcome::COULD_NOT_RUN;
 use tapline_pipe::publish::{self, Plan};
 use tapline_pipe::template::Template;
 
-use crate::args::Args;
+use crate::args::{Args, applies};
 use crate::clients::{Bounds, Clients};
 use crate::compose::{Composer, check_template, seconds};
 use crate::descriptors;
@@ -41,6 +41,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
     let address: Address = args.address.parse()?;
+    applies::check(args, &address.broker)?;
     let composer = composer(args, &address, console)?;
     let acks = args.publish.acks_path(env::var_os(ACKS_VARIABLE));
     let acks = acks.map_err(|error| anyhow!(error))?;
@@ -125,24 +126,8 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
             console.warn(format_args!("{name}: {}", oddity.describe()));
         }
     }
-    if args.connect.mqtt_version == Version::V311 {
-        let wants = [
-            (!args.headers.is_empty(), "--header"),
-            (args.content_type.is_some(), "--content-type"),
-            (args.message_expiry.is_some(), "--message-expiry"),
-            (args.response_topic.is_some(), "--response-topic"),
-            (args.correlation_data.is_some(), "--correlation-data"),
-            (args.will_delay.is_some(), "--will-delay"),
-            (!args.will_header.is_empty(), "--will-header"),
-            (args.will_content_type.is_some(), "--will-content-type"),
-            (args.will_expiry.is_some(), "--will-expiry"),
-        ];
-        if let Some((_, option)) = wants.into_iter().find(|(wanted, _)| *wanted) {
-            bail!("{option} needs MQTT 5, and --mqtt-version is 3.1.1");
-        }
-        if args.publish.envelope {
-            console.warn("MQTT 3.1.1 has no properties: those of the envelopes are not sent");
-        }
+    if args.connect.mqtt_version == Version::V311 && args.publish.envelope {
+        console.warn("MQTT 3.1.1 has no properties: those of the envelopes are not sent");
     }
     let validator = match &args.schema {
         Some(path) => Some(Schema::from_file(path, &[])?.validator()),
@@ -179,14 +164,6 @@ pub(crate) fn clients(
     console: &Console,
 ) -> anyhow::Result<Clients> {
     let identity = Identity::new(args)?;
-    if let Some(option) = args.connect.tls_option()
-        && !address.broker.scheme.is_tls()
-    {
-        bail!(
-            "{option} is for mqtts and wss, and {} is not encrypted",
-            address.broker
-        );
-    }
     if let (Some(delay), Some(expiry)) = (args.will_delay, args.connect.session_expiry)
         && expiry < delay
     {

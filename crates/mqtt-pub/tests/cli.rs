@@ -121,7 +121,7 @@ fn wrong_arguments_are_refused_with_2() {
                 "--mqtt-version",
                 "3.1.1",
             ],
-            "--will-expiry needs MQTT 5",
+            "--will-expiry does not apply: it needs MQTT 5",
         ),
         (&["kafka://h/t"], "begins with mqtt://"),
         (&["mqtt://h"], "the topic is missing"),

@@ -157,18 +157,6 @@ impl ConnectArgs {
         Ok(options)
     }
 
-    /// An option that is set and has a meaning for `mqtts` and `wss` only.
-    #[must_use]
-    pub fn tls_option(&self) -> Option<&'static str> {
-        [
-            ("--ca-file", self.ca_file.is_some()),
-            ("--cert-file", self.cert_file.is_some()),
-            ("--alpn", !self.alpn.is_empty()),
-        ]
-        .into_iter()
-        .find_map(|(option, set)| set.then_some(option))
-    }
-
     fn tls_files(&self) -> TlsFiles {
         TlsFiles {
             ca: self.ca_file.clone(),

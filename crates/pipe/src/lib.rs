@@ -4,6 +4,7 @@
 //! writers, signals and variables are passed in.
 
 pub mod acks;
+pub mod applies;
 pub mod args;
 pub mod checkpoint;
 pub mod console;

@@ -12,14 +12,13 @@ mod table;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::Parser;
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
 
 use crate::args::Args;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::get();
     let terminal = io::stderr().is_terminal();
     let level = args.messages.level();
     let console = Console::new("schema-check", level, io::stderr(), terminal);

@@ -17,7 +17,7 @@ use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::{COULD_NOT_RUN, Ending};
 use tapline_pipe::reject::Rejects;
 
-use crate::args::{Args, Form};
+use crate::args::{Args, Form, applies};
 use crate::judge::{Duty, Halt, Judge, Place};
 use crate::source::Asked;
 use crate::{document, lines, table};
@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
+    let asked = Asked::all(&args.files, args.format);
+    let forms: Vec<_> = asked.iter().map(|asked| asked.form).collect();
+    applies::check(args, &forms)?;
     let schema = Schema::from_file(&args.schema, &[]).context("--schema")?;
     let stdout = io::stdout();
     check_files(args, &stdout)?;

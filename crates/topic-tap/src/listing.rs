@@ -10,7 +10,14 @@ use tapline_pipe::{
     io::output::{Output, OutputError, unbuffered},
 };
 
-use crate::{args::Args, source::open::is_kafka, table};
+use crate::{
+    args::{
+        Args,
+        applies::{self, Protocol},
+    },
+    source::open::is_kafka,
+    table,
+};
 
 /// Topic and partition.
 type Place = (String, i32);
@@ -104,6 +111,7 @@ pub fn run(args: &Args, console: &Console) -> Result<u8> {
         }
         addresses.push(address.parse()?);
     }
+    applies::check(args, &[Protocol::Kafka])?;
     let stdout = unbuffered(io::stdout()).context("stdout")?;
     let mut output = Output::new("stdout", stdout, false);
     for address in &addresses {

@@ -20,7 +20,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
 use tapline_pipe::{
     acks::AckReader,
     console::Console,
@@ -40,7 +39,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::get();
     let terminal = io::stderr().is_terminal();
     let console = Console::new("topic-tap", args.messages.level(), io::stderr(), terminal);
     conclude(&console, |stop| run(&args, stop, &console))

@@ -46,9 +46,9 @@ fn what_makes_no_sense_is_a_usage_error() {
         (&["mqtt://localhost/t", "--until", "5"], "no end"),
         (
             &["mqtt://localhost/t", "--from", "5"],
-            "--from is for Kafka",
+            "--from does not apply: no address is of Kafka",
         ),
-        (&["mqtt://localhost/t", "--key-only"], "for Kafka"),
+        (&["mqtt://localhost/t", "--key-only"], "of Kafka"),
         (&["mqtt://localhost/t", "--list"], "Kafka only"),
         (&["mqtt://localhost", "--groups"], "Kafka only"),
         (&["kafka://localhost/t", "--until", "soon"], "--until"),
@@ -63,7 +63,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         (&["mqtt://localhost/t", "--qos", "3"], "--qos"),
         (&["kafka://localhost/t", "--from", "yesterday"], "yesterday"),
         (&["mqtt://localhost/t", "--acks-from", "x"], "--envelope"),
-        (&["kafka://localhost/t", "--retained", "hide"], "for MQTT"),
+        (&["kafka://localhost/t", "--retained", "hide"], "of MQTT"),
         (
             &["mqtt://localhost/$share/g/t", "--retained", "only"],
             "gets no retained messages",

@@ -28,6 +28,15 @@ pub(crate) const NO_GROUP: &str = "tapline";
 /// Callbacks that are run between two looks for a connection: more than a try of a few brokers causes.
 const EVENTS: usize = 64;
 
+/// The property for how long the making of one connection may take.
+pub(crate) const SETUP_TIMEOUT: &str = "socket.connection.setup.timeout.ms";
+
+/// Its value, in ms, where the first answer of a broker may take so long: short enough that its failure is known, as the
+/// reason, when the wait for a connection ends; librdkafka looks for what has timed out once a second.
+pub(crate) fn setup_timeout(connect: Duration) -> u128 {
+    (connect.as_millis() * 6 / 10).clamp(1000, 30_000)
+}
+
 /// Brokers, properties and limits from which producers and consumers are made.
 #[derive(Clone)]
 pub struct Settings {
@@ -79,18 +88,17 @@ impl Settings {
         Context::new(self.sink.clone())
     }
 
-    /// The configuration of a client: librdkafka's defaults, these tools', the caller's, then the user's.
+    /// The configuration of a client: librdkafka's defaults, these tools', the caller's, then the user's properties. What
+    /// an option of the tool says goes over all of them: the caller sets it in the result.
     pub(crate) fn config(&self, defaults: &[(&str, String)]) -> ClientConfig {
-        // Short enough that its failure is known, as the reason, when the wait for a connection ends; librdkafka looks
-        // for what has timed out once a second.
-        let setup = (self.connect_timeout.as_millis() * 6 / 10).clamp(1000, 30_000);
+        let setup = setup_timeout(self.connect_timeout);
         let mut all = vec![
             ("client.id", "tapline".to_owned()),
             // Topics are made by CreateTopics when that is asked for, not by a typing error.
             ("allow.auto.create.topics", "false".to_owned()),
             ("socket.nagle.disable", "true".to_owned()),
             ("socket.keepalive.enable", "true".to_owned()),
-            ("socket.connection.setup.timeout.ms", setup.to_string()),
+            (SETUP_TIMEOUT, setup.to_string()),
             (
                 "api.version.request.timeout.ms",
                 setup.min(10_000).to_string(),

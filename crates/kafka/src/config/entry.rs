@@ -9,12 +9,12 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum PropertyError {
     /// The file can't be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says. Not a source: the text has it already.
+        error: std::io::Error,
     },
     /// A line or an argument isn't `property=value`.
     #[error("{place}: not of the form property=value")]

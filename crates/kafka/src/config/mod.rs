@@ -15,7 +15,7 @@ use rdkafka::error::KafkaError;
 pub use entry::PropertyError;
 
 use entry::{Entry, canonical, is_secret, reserved};
-use file::split_line;
+use file::{is_continued, split_line};
 
 /// Properties by their canonical name. Later settings win, so that files are read first and arguments set after.
 #[derive(Clone, Default)]
@@ -43,21 +43,22 @@ impl Properties {
     ///
     /// The file can't be read, or as for [`Properties::add_text`].
     pub fn add_file(&mut self, path: &Path) -> Result<(), PropertyError> {
-        let bytes = std::fs::read(path).map_err(|source| PropertyError::Unreadable {
+        let bytes = std::fs::read(path).map_err(|error| PropertyError::Unreadable {
             path: path.to_owned(),
-            source,
+            error,
         })?;
         let text = String::from_utf8(bytes).map_err(|_| PropertyError::Unreadable {
             path: path.to_owned(),
-            source: std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8 text"),
+            error: std::io::Error::new(std::io::ErrorKind::InvalidData, "not UTF-8 text"),
         })?;
         self.add_text(&path.display().to_string(), &text)
     }
 
     /// Adds the properties of a text in the form of kcat's and the Java client's files: a line each, `property=value`,
-    /// also with `:` or blanks between the two; blank lines and lines from `#` or `!` on are skipped; a backslash at
-    /// the end of a line continues it. Any other backslash stands for itself, as in kcat's files. `place` names the
-    /// text in messages. `bootstrap.servers` is skipped: the address names the brokers.
+    /// also with `:` or blanks between the two; blank lines and lines from `#` or `!` on are skipped; an odd number of
+    /// backslashes at the end of a line continues it, without the last one and without the blanks that begin the next
+    /// line (as `java.util.Properties` does). Any other backslash stands for itself, as in kcat's files. `place` names
+    /// the text in messages. `bootstrap.servers` is skipped: the address names the brokers.
     ///
     /// # Errors
     ///
@@ -67,16 +68,15 @@ impl Properties {
         let mut lines = text.lines().enumerate();
         while let Some((at, line)) = lines.next() {
             let place = format!("{place}:{}", at + 1);
-            let line = line.trim_start_matches('\u{feff}').trim();
+            let line = line.trim_start_matches('\u{feff}').trim_start();
             if line.is_empty() || line.starts_with(['#', '!']) {
                 continue;
             }
             let mut whole = line.to_owned();
-            while let Some(begun) = whole.strip_suffix('\\') {
-                whole = begun.trim_end().to_owned();
+            while is_continued(&whole) {
+                whole.pop();
                 let Some((_, next)) = lines.next() else { break };
-                whole.push(' ');
-                whole.push_str(next.trim());
+                whole.push_str(next.trim_start());
             }
             let (name, value) = split_line(&whole).ok_or_else(|| PropertyError::Form {
                 place: place.clone(),

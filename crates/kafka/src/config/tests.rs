@@ -34,6 +34,24 @@ fn files_of_kcat_and_java_are_read() {
 }
 
 #[test]
+fn only_an_odd_number_of_backslashes_continues_a_line() {
+    let properties = read(
+        "sasl.password=secret\\\\\nclient.id=probe\nsasl.username=a\\\n   b\\\\\\\n\tc\n\
+         ssl.cipher.suites=A:\\\n  B \\\n  # C\nlinger.ms=7\\",
+    )
+    .unwrap();
+    for (name, value) in [
+        ("sasl.password", "secret\\\\"),
+        ("client.id", "probe"),
+        ("sasl.username", "ab\\\\c"),
+        ("ssl.cipher.suites", "A:B # C"),
+        ("linger.ms", "7"),
+    ] {
+        assert_eq!(properties.get(name), Some(value), "{name}");
+    }
+}
+
+#[test]
 fn an_argument_wins_over_a_file_even_under_another_name() {
     let mut properties = read("linger.ms=1\n").unwrap();
     properties.add_argument("queue.buffering.max.ms=2").unwrap();

@@ -37,6 +37,8 @@ const STATISTICS: Duration = Duration::from_millis(250);
 pub struct ConsumerOptions {
     /// Where to begin; in a group only where it has committed nothing yet.
     pub start: Start,
+    /// It goes over the property `auto.offset.reset`.
+    pub start_chosen: bool,
     /// Stop before this place of each partition, at the latest where it ended when the reading began.
     pub until: Option<Start>,
     /// Short for [`Start::End`] in `until`, if that is `None`.
@@ -131,6 +133,9 @@ impl Consumer {
         if until {
             // The ends are seen in them.
             config.set("statistics.interval.ms", STATISTICS.as_millis().to_string());
+        }
+        if options.start_chosen {
+            config.set("auto.offset.reset", reset);
         }
         if let Some(group) = &options.group {
             config.set("group.id", group);

@@ -31,7 +31,8 @@ const NAP: Duration = Duration::from_millis(1);
 /// How a producer is set up, beside [`Settings`].
 #[derive(Clone, Debug, Default)]
 pub struct ProducerOptions {
-    /// How long a record is tried before it counts as failed; `None` for as long as it takes.
+    /// How long a record is tried before it counts as failed; `None` for the property's value, by default as long as it
+    /// takes.
     pub delivery_timeout: Option<Duration>,
     /// How long a record waits at most for others of its partition to fill a batch with, in whole milliseconds.
     pub linger: Duration,
@@ -39,6 +40,8 @@ pub struct ProducerOptions {
     pub compression: Option<String>,
     /// The largest record that will be sent, in bytes of key, headers and payload.
     pub max_record: usize,
+    /// It goes over the property `message.max.bytes`.
+    pub max_record_chosen: bool,
     /// Records are sent in transactions (KIP-98) under this `transactional.id`: see [`Producer::begin`].
     pub transaction: Option<String>,
     /// Give the key back with each delivered record.
@@ -218,15 +221,24 @@ impl Producer {
         ];
         // Telemetry shrinks to an eighth, which brokers, their disks and their links have less to do with, for a tenth of
         // what the client does anyway.
-        let codec = options.compression.as_deref().unwrap_or("lz4");
-        defaults.push(("compression.codec", codec.to_owned()));
-        if let Some(id) = &options.transaction {
-            defaults.push(("transactional.id", id.clone()));
-        }
-        let (mut producer, broker) = Self::connect_with(settings, topic, &defaults, options)?;
+        defaults.push(("compression.codec", "lz4".to_owned()));
+        let chosen = [
+            ("compression.codec", options.compression.clone()),
+            (
+                "message.timeout.ms",
+                options.delivery_timeout.map(|_| timeout.to_string()),
+            ),
+            (
+                "message.max.bytes",
+                options.max_record_chosen.then(|| largest.to_string()),
+            ),
+            ("transactional.id", options.transaction.clone()),
+        ];
+        let (mut producer, broker) =
+            Self::connect_with(settings, topic, &defaults, &chosen, options)?;
         if let Some(limit) = batch_limit(settings, topic, broker) {
             defaults.push(("batch.size", limit.to_string()));
-            (producer, _) = Self::connect_with(settings, topic, &defaults, options)?;
+            (producer, _) = Self::connect_with(settings, topic, &defaults, &chosen, options)?;
         }
         if options.transaction.is_some() {
             producer.prepare_transactions(settings.connect_timeout())?;
@@ -234,11 +246,12 @@ impl Producer {
         Ok(producer)
     }
 
-    /// A producer with these properties, and the id of a broker.
+    /// A producer with these properties, and the id of a broker. `chosen` goes over the user's properties.
     fn connect_with(
         settings: &Settings,
         topic: &str,
         defaults: &[(&str, String)],
+        chosen: &[(&str, Option<String>)],
         options: &ProducerOptions,
     ) -> Result<(Self, Option<i32>), ClientError> {
         let context = settings.context();
@@ -247,8 +260,13 @@ impl Producer {
             keep_keys: options.keep_keys,
             settled: Mutex::default(),
         };
-        let inner: BaseProducer<Ledger> = settings
-            .config(defaults)
+        let mut config = settings.config(defaults);
+        for (name, value) in chosen {
+            if let Some(value) = value {
+                config.set(*name, value);
+            }
+        }
+        let inner: BaseProducer<Ledger> = config
             .create_with_context(ledger)
             .map_err(|error| not_made(&error))?;
         let metadata = settings.connect(inner.client(), &context, Some(topic), || {

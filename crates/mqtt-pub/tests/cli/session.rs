@@ -334,7 +334,10 @@ fn options_for_tls_are_not_ignored_where_nothing_is_encrypted() {
         tool(&[&["mqtt://127.0.0.1:1/t"], &option[..]].concat())
             .finish_with("1\n")
             .assert_code(2)
-            .assert_stderr(&format!("{} is for mqtts and wss", option[0]));
+            .assert_stderr(&format!(
+                "{} does not apply: it is for mqtts and wss",
+                option[0]
+            ));
     }
 }
 

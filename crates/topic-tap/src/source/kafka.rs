@@ -33,7 +33,7 @@ const PAUSE_AFTER: Duration = Duration::from_secs(30);
 /// Where to begin and to stop.
 #[derive(Debug, Clone, Copy)]
 pub struct Range {
-    start: Start,
+    from: Option<Start>,
     until: Option<Start>,
 }
 
@@ -56,14 +56,17 @@ impl Range {
             bail!("--until beginning: there is nothing before the beginning");
         }
         let from = read("--from", &args.from)?;
-        let default = match until {
-            Some(_) => Start::Beginning,
-            None => Start::End,
+        Ok(Self { from, until })
+    }
+
+    /// Where to begin: as the option says, as the property `auto.offset.reset` does, or by whether there is an end.
+    fn start(&self, reset: Option<&str>) -> Start {
+        let default = match (reset, self.until) {
+            (Some("earliest" | "smallest" | "beginning"), _) => Start::Beginning,
+            (Some("latest" | "largest" | "end"), _) | (_, None) => Start::End,
+            (_, Some(_)) => Start::Beginning,
         };
-        Ok(Self {
-            start: from.unwrap_or(default),
-            until,
-        })
+        self.from.unwrap_or(default)
     }
 }
 
@@ -97,8 +100,10 @@ impl Source {
                 brokers: address.bootstrap_servers(),
             })?;
         let group = &args.group;
+        let settings = args.kafka.settings(address, console_sink(console))?;
         let options = ConsumerOptions {
-            start: range.start,
+            start: range.start(settings.properties().get("auto.offset.reset")),
+            start_chosen: range.from.is_some(),
             until: range.until,
             group: group.group.clone(),
             instance: group.group_instance_id.clone(),
@@ -108,7 +113,6 @@ impl Source {
         let registry = args
             .registry
             .open(|variable| std::env::var(variable).ok())?;
-        let settings = args.kafka.settings(address, console_sink(console))?;
         let consumer =
             Consumer::connect(&settings, topic, &options).with_context(|| address.to_string())?;
         console.verbose(format_args!("{address}: tapping"));

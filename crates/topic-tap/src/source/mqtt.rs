@@ -47,7 +47,7 @@ impl Source {
             _ => broker.to_string(),
         };
         let password = std::env::var("MQTT_PASSWORD").ok();
-        let timeout = args.kafka.connect_timeout;
+        let timeout = args.kafka.connect_timeout();
         let mut options = args
             .mqtt
             .options(broker.clone(), "topic-tap", timeout, password)?;
@@ -143,9 +143,6 @@ fn subscription(address: &Address, args: &Args, console: &Console) -> Result<Sub
     }
     if shared && wanted.retained == Retained::Only {
         bail!("--retained only: a shared subscription gets no retained messages");
-    }
-    if wanted.no_local && args.mqtt.mqtt_version == Version::V311 {
-        bail!("--no-local needs MQTT 5, and --mqtt-version is 3.1.1");
     }
     if filter == "#" {
         console.warn(format_args!(

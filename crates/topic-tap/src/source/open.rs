@@ -4,7 +4,10 @@ use anyhow::{Context, Result, bail};
 use tapline_pipe::console::Console;
 
 use super::{Source, kafka, mqtt};
-use crate::args::Args;
+use crate::args::{
+    Args,
+    applies::{self, Protocol},
+};
 
 /// Connects to all addresses of the arguments.
 ///
@@ -42,25 +45,12 @@ pub fn open(args: &Args, console: &Console) -> Result<Vec<Source>> {
     {
         bail!("{option}: an MQTT topic has no end; use --count or --duration");
     }
-    if let Some(option) = args.kafka_option()
-        && addresses.iter().all(is_mqtt)
-    {
-        bail!("{option} is for Kafka, and no address is Kafka's");
-    }
-    if let Some(option) = args.mqtt_option()
-        && !addresses.iter().any(is_mqtt)
-    {
-        bail!("{option} is for MQTT, and no address is MQTT's");
-    }
-    let is_tls = |address: &Address| match address {
-        Address::Mqtt(filters) => filters[0].broker.scheme.is_tls(),
-        Address::Kafka(_) => false,
+    let protocol = |address: &Address| match address {
+        Address::Kafka(_) => Protocol::Kafka,
+        Address::Mqtt(filters) => Protocol::Mqtt(filters[0].broker.scheme),
     };
-    if let Some(option) = args.mqtt.tls_option()
-        && !addresses.iter().any(is_tls)
-    {
-        bail!("{option} is for mqtts and wss, and no address is one of them");
-    }
+    let protocols: Vec<_> = addresses.iter().map(protocol).collect();
+    applies::check(args, &protocols)?;
     let range = kafka::Range::of(&args.range)?;
     let mut sources = Vec::new();
     for address in &addresses {

@@ -6,6 +6,8 @@
     reason = "doc comments here are the text of --help"
 )]
 
+pub mod applies;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
@@ -142,6 +144,10 @@ pub struct Args {
     /// Options of the closing line.
     #[command(flatten)]
     pub summary: SummaryArgs,
+
+    /// Which of the options were typed.
+    #[arg(skip)]
+    pub typed: tapline_pipe::applies::Typed,
 }
 
 /// The form of the lines: one of these, or plain values.
@@ -231,31 +237,6 @@ impl RangeArgs {
             (None, true) => Some("--until-end"),
             (None, false) => None,
         }
-    }
-}
-
-impl Args {
-    /// An option that is set and has a meaning for Kafka only.
-    pub fn kafka_option(&self) -> Option<&'static str> {
-        [
-            ("--from", self.range.from.is_some()),
-            ("--partition", !self.range.partition.is_empty()),
-            ("--group", self.group.group.is_some()),
-            ("--key-only", self.output.key_only),
-        ]
-        .into_iter()
-        .find_map(|(option, set)| set.then_some(option))
-    }
-
-    /// An option that is set and has a meaning for MQTT only.
-    pub fn mqtt_option(&self) -> Option<&'static str> {
-        let retained = self.subscription.retained != Retained::Show;
-        [
-            ("--retained", retained),
-            ("--client-id", self.mqtt.client_id.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(option, set)| set.then_some(option))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The arguments of schema-check; the doc comments are its manual.
 
+pub(crate) mod applies;
+
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -57,6 +59,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) summary: SummaryArgs,
+
+    /// Which of the options were typed.
+    #[arg(skip)]
+    pub(crate) typed: tapline_pipe::applies::Typed,
 }
 
 /// What a file holds.

@@ -6,6 +6,8 @@
     reason = "doc comments here are the text of --help"
 )]
 
+pub(crate) mod applies;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -209,6 +211,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
+
+    /// Which of the options were typed.
+    #[arg(skip)]
+    pub(crate) typed: tapline_pipe::applies::Typed,
 }
 
 /// A reference from a schema's file into the registry.

@@ -6,6 +6,8 @@
     reason = "doc comments here are the text of --help"
 )]
 
+pub(crate) mod applies;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -167,6 +169,10 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) messages: MessageArgs,
+
+    /// Which of the options were typed.
+    #[arg(skip)]
+    pub(crate) typed: tapline_pipe::applies::Typed,
 }
 
 /// The options of a message of a client about itself, whose names begin with a prefix.
