@@ -134,8 +134,8 @@ pub(crate) struct Args {
     pub(crate) messages: MessageArgs,
 }
 
-/// A storm has just reached Utah.
-const DEFAULT_START: &str = "2026-12-25T18:27:30Z";
+/// A night of outages: of the first ten generators three stand, some run, one starts, and one cools down.
+pub(crate) const DEFAULT_START: &str = "2025-02-20T09:04:07Z";
 
 /// How fast the clock runs against real time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,24 +1,27 @@
 //! Lines at their due times: pace, limits and the output of a run.
 
+use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tapline_pipe::console::Console;
-use tapline_pipe::io::output::{Output, OutputError};
-use tapline_pipe::io::stop::Stop;
+use tapline_pipe::io::output::{Blocked, Output, OutputError};
+use tapline_pipe::io::stop::{Deadline, Stop};
 use tapline_pipe::outcome::{Ending, per_second};
 use tapline_pipe::pace::Pace;
 use tapline_pipe::units::grouped;
 
 use crate::args::Speed;
-use crate::sink::Sink;
 
 /// Lines that are due within this time of each other are written together.
 const TOGETHER: Duration = Duration::from_millis(1);
 
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_millis(500);
+
+/// How long a reader that has stopped reading is waited for after a signal.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// What says when a line is due.
 #[derive(Debug)]
@@ -68,14 +71,36 @@ pub(crate) struct Limits {
     pub(crate) duration: u128,
 }
 
+/// What was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Written {
+    lines: u64,
+    /// With the lines' ends.
+    bytes: u64,
+    /// Where the header ends, if there is one.
+    header: u64,
+}
+
+impl Written {
+    /// Lines that are no header, and their bytes without the ends.
+    pub(crate) fn records(self) -> (u64, u64) {
+        let lines = self.lines.saturating_sub(u64::from(self.header > 0));
+        (lines, self.bytes.saturating_sub(self.header + lines))
+    }
+}
+
 /// Writes lines when they are due.
 #[derive(Debug)]
 pub(crate) struct Emitter {
-    output: Output<Sink>,
+    output: Output<File>,
     stop: Stop,
+    deadline: Deadline,
     tempo: Tempo,
     limits: Limits,
     made: u64,
+    /// Where the lines end that may not be written whole, in bytes from the beginning.
+    ends: Vec<u64>,
+    written: Written,
     started: Instant,
     /// Where progress is shown, and when next.
     progress: Option<(Console, Instant)>,
@@ -84,7 +109,7 @@ pub(crate) struct Emitter {
 impl Emitter {
     /// Lines to `output` until `limits` or `stop`; progress goes to the console that is given for it.
     pub(crate) fn new(
-        output: Output<Sink>,
+        output: Output<File>,
         stop: Stop,
         tempo: Tempo,
         limits: Limits,
@@ -94,10 +119,13 @@ impl Emitter {
         let progress = progress.map(|console| (console, started + 2 * PROGRESS));
         Self {
             output,
+            deadline: Deadline::new(stop.clone(), GRACE),
             stop,
             tempo,
             limits,
             made: 0,
+            ends: Vec::new(),
+            written: Written::default(),
             started,
             progress,
         }
@@ -144,23 +172,59 @@ impl Emitter {
     /// Writes a line that `compose` appends, without its end.
     pub(crate) fn write(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), Halt> {
         self.made += 1;
-        let written = self.output.compose(compose);
         if self.made.is_multiple_of(4096) {
             self.show_progress();
         }
-        self.checked(written)
+        self.push(compose)
     }
 
     /// Writes a line that is not counted.
     pub(crate) fn write_header(&mut self, line: &[u8]) -> Result<(), Halt> {
-        let written = self.output.line(line);
-        self.checked(written)
+        self.push(|out| out.extend_from_slice(line))?;
+        self.written.header = self.output.position();
+        Ok(())
     }
 
-    /// Writes out what is held back.
+    fn push(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), Halt> {
+        self.output.push(compose);
+        self.ends.push(self.output.position());
+        if self.output.is_full() {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    /// Writes out what is held back. A reader that takes nothing is waited for, after a signal no longer than [`GRACE`].
     pub(crate) fn flush(&mut self) -> Result<(), Halt> {
-        let written = self.output.flush();
-        self.checked(written)
+        let deadline = &mut self.deadline;
+        let mut ended_by = None;
+        let flushed: Result<bool, OutputError> = self.output.flush_unless(|| {
+            ended_by = deadline.passed();
+            Ok(match ended_by {
+                Some(_) => Blocked::GiveUp,
+                None => Blocked::Wait,
+            })
+        });
+        let whole = self
+            .ends
+            .partition_point(|end| *end <= self.output.written());
+        self.written.lines += whole as u64;
+        self.written.bytes = self
+            .ends
+            .drain(..whole)
+            .next_back()
+            .unwrap_or(self.written.bytes);
+        match (flushed, ended_by) {
+            (Ok(_), None) => Ok(()),
+            (Ok(_), Some(signal)) => Err(Halt::Ended(Ending::Signal(signal))),
+            (Err(OutputError::ReaderGone), _) => Err(Halt::Ended(Ending::ReaderGone)),
+            (Err(error), _) => Err(Halt::Output(error)),
+        }
+    }
+
+    /// What was written so far, in whole lines.
+    pub(crate) fn written(&self) -> Written {
+        self.written
     }
 
     /// How long an input may be waited for before [`flush`](Self::flush) is due.
@@ -198,19 +262,6 @@ impl Emitter {
             Err(error) => Err(error.into()),
         }
     }
-
-    fn checked(&self, written: Result<(), OutputError>) -> Result<(), Halt> {
-        written.map_err(|error| match (error, self.stop.requested()) {
-            (OutputError::ReaderGone, _) => Halt::Ended(Ending::ReaderGone),
-            // The signal has told why already: the reader is stuck.
-            (OutputError::Io(_, error), Some(signal))
-                if error.kind() == io::ErrorKind::TimedOut =>
-            {
-                Halt::Ended(Ending::Signal(signal))
-            }
-            (error, _) => Halt::Output(error),
-        })
-    }
 }
 
 /// Nanoseconds of a clock that runs `times` as fast as real time, in real time.
@@ -231,11 +282,8 @@ mod tests {
     fn emitter(tempo: Tempo, limits: Limits) -> (std::io::PipeReader, Emitter, Stop) {
         let (reader, writer) = io::pipe().unwrap();
         let stop = Stop::manual().unwrap();
-        let sink = Sink::new(
-            std::fs::File::from(std::os::fd::OwnedFd::from(writer)),
-            stop.clone(),
-        );
-        let output = Output::new("stdout", sink, false);
+        let writer = File::from(std::os::fd::OwnedFd::from(writer));
+        let output = Output::new("stdout", writer, false);
         (
             reader,
             Emitter::new(output, stop.clone(), tempo, limits, None),
@@ -297,5 +345,50 @@ mod tests {
         emitter.write(|_| {}).unwrap();
         emitter.write(|_| {}).unwrap();
         assert!(!emitter.wants(0));
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_a_reader_that_reads_nothing_and_whole_lines_are_counted() {
+        use std::io::Read;
+        let (mut reader, mut emitter, stop) = emitter(Tempo::Max, FOREVER);
+        emitter.write_header(b"0123456").unwrap();
+        stop.request(Signal::Terminate);
+        let halt = loop {
+            if let Err(halt) = emitter.write(|line| line.extend_from_slice(b"0123456")) {
+                break halt;
+            }
+        };
+        assert!(matches!(
+            halt,
+            Halt::Ended(Ending::Signal(Signal::Terminate))
+        ));
+        let (lines, bytes) = emitter.written().records();
+        assert_eq!(bytes, lines * 7);
+        drop(emitter);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read.len() as u64, (lines + 1) * 8, "whole lines");
+    }
+
+    #[test]
+    fn all_lines_arrive_when_they_are_read() {
+        use std::io::Read;
+        let (mut reader, mut emitter, _) = emitter(Tempo::Max, FOREVER);
+        let reading = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).map(|_| read)
+        });
+        for _ in 0..200_000 {
+            emitter
+                .write(|line| line.extend_from_slice(b"0123456"))
+                .unwrap();
+        }
+        emitter.flush().unwrap();
+        assert_eq!(emitter.written().records(), (200_000, 1_400_000));
+        drop(emitter);
+        assert_eq!(
+            reading.join().unwrap().unwrap(),
+            b"0123456\n".repeat(200_000)
+        );
     }
 }

@@ -236,3 +236,43 @@ fn the_fourth_generator_stands_where_the_running_example_says() {
         (4_065_995, -11_199_633)
     );
 }
+
+#[test]
+fn in_the_first_readings_of_a_fleet_engines_stand_start_run_and_cool_down() {
+    let towns = towns();
+    let start: jiff::Timestamp = crate::args::DEFAULT_START.parse().unwrap();
+    let start = start.as_second();
+    let mut fleet: Vec<Generator> = (1..=10)
+        .map(|number| Generator::new(1, number, start, &towns))
+        .collect();
+    let mut seen = Vec::new();
+    let mut rounds = Vec::new();
+    for now in start..start + 10 {
+        let round = fleet.iter_mut().map(|generator| {
+            let town = towns[generator.town()];
+            generator.advance(1, &town, now);
+            seen.push(generator.phase);
+            generator.read(now)
+        });
+        rounds.push(round.collect::<Vec<_>>());
+    }
+    for phase in [Phase::Standby, Phase::Starting, Phase::Cooling] {
+        assert!(seen.contains(&phase), "no {phase:?}");
+    }
+    assert!(seen.contains(&Phase::Outage) || seen.contains(&Phase::Test));
+    let silent = rounds
+        .concat()
+        .iter()
+        .filter(|reading| reading.pressure == 0)
+        .count();
+    assert!(silent < 40, "{silent} of 100 readings have pressure 0");
+    // What --generators 3 --count 6 prints.
+    assert_ne!(rounds[0][..3], rounds[1][..3]);
+    assert!(
+        rounds[0][..3]
+            .iter()
+            .filter(|reading| reading.pressure > 0)
+            .count()
+            >= 2
+    );
+}

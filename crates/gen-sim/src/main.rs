@@ -10,7 +10,6 @@ mod machine;
 mod moment;
 mod replay;
 mod run;
-mod sink;
 mod towns;
 mod weather;
 

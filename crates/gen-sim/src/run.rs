@@ -1,8 +1,6 @@
 //! A run: a fleet's readings or a recording's records to stdout, and how it ended.
 
-use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,16 +9,15 @@ use tapline_pipe::args::SummaryFormat;
 use tapline_pipe::console::Console;
 use tapline_pipe::io::files::Files;
 use tapline_pipe::io::input::Source;
-use tapline_pipe::io::output::Output;
+use tapline_pipe::io::output::{Output, unbuffered};
 use tapline_pipe::io::stop::Stop;
-use tapline_pipe::outcome::{COULD_NOT_RUN, Ending, Summary};
+use tapline_pipe::outcome::{COULD_NOT_RUN, Ending, Summary, Words};
 use tapline_pipe::reject::Rejects;
 
 use crate::args::{Args, name};
-use crate::emit::{Emitter, Halt, Limits, Tempo};
+use crate::emit::{Emitter, GRACE, Halt, Limits, Tempo};
 use crate::fleet::{CSV_HEADER, Fleet, Form};
 use crate::replay::{Replay, Step};
-use crate::sink::{GRACE, Sink};
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
@@ -38,14 +35,10 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
     };
     let stdout = io::stdout();
     stop.defer(GRACE).context("a thread for the deadline")?;
-    let sink = Sink::new(
-        File::from(stdout.as_fd().try_clone_to_owned().context("stdout")?),
-        stop.clone(),
-    );
-    let written = sink.written();
+    let file = unbuffered(&stdout).context("stdout")?;
     // Progress would stand between the lines of a terminal that shows both.
     let progress = (console.shows_progress() && !stdout.is_terminal()).then(|| console.clone());
-    let output = Output::new("stdout", sink, stdout.is_terminal());
+    let output = Output::new("stdout", file, stdout.is_terminal());
     let started = Instant::now();
     let limits = Limits {
         count: args.count.unwrap_or(u64::MAX),
@@ -67,19 +60,13 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
     }
     console.wipe_progress();
 
-    let mut summary = Summary::new(console.tool());
-    let (lines, bytes) = written.get();
+    let mut summary = Summary::new(console.tool(), Words::Written);
+    let (lines, bytes) = emitter.written().records();
     summary.seconds = started.elapsed();
+    summary.delivered = lines;
     match &mut work {
-        Work::Fleet(_, form) => {
-            let (lines, bytes) = match form {
-                Form::Csv if lines > 0 => (lines - 1, bytes - CSV_HEADER.len() as u64 - 1),
-                _ => (lines, bytes),
-            };
-            (summary.delivered, summary.bytes) = (lines, bytes - lines);
-        }
+        Work::Fleet(..) => summary.bytes = bytes,
         Work::Recording(replay) => {
-            summary.delivered = lines;
             (summary.bytes, summary.blank) = replay.counts();
             summary.rejected = replay.rejects().count();
             let finished = replay.rejects().finish();

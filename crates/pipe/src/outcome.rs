@@ -11,11 +11,27 @@ use crate::{
     units::grouped,
 };
 
+/// What a tool calls its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// Records are read, and delivered or rejected.
+    Delivered,
+    /// Records are made, or read again, and written; some of a recording may be rejected.
+    Written,
+    /// Records are read, and valid or invalid.
+    Valid,
+    /// Records are written, and acknowledged when the last stage has them.
+    Acknowledged,
+}
+
 /// The counts of a run. `read = delivered + rejected` holds for every tool, always.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
     /// The tool's name.
     pub tool: &'static str,
+    /// For the sentence; the members of the JSON object are the same for all tools.
+    #[serde(skip)]
+    pub words: Words,
     /// Records read (or, by a generator, made); blank lines are none.
     pub read: u64,
     /// Records handled: delivered, written or found valid, as the tool's work is.
@@ -39,9 +55,10 @@ fn seconds<S: serde::Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Err
 impl Summary {
     /// All zero.
     #[must_use]
-    pub fn new(tool: &'static str) -> Self {
+    pub fn new(tool: &'static str, words: Words) -> Self {
         Self {
             tool,
+            words,
             read: 0,
             delivered: 0,
             rejected: 0,
@@ -51,17 +68,28 @@ impl Summary {
         }
     }
 
-    /// `1,000 read, 998 delivered, 2 rejected in 0.5 s (2,000/s)`
+    /// `1,000 read, 998 delivered, 2 rejected in 0.5 s (2,000/s)`, in the tool's words.
     #[must_use]
     pub fn text(&self) -> String {
         format!(
-            "{} read, {} delivered, {} rejected in {:.1} s ({}/s)",
-            grouped(self.read),
-            grouped(self.delivered),
-            grouped(self.rejected),
+            "{} in {:.1} s ({}/s)",
+            self.counts(),
             self.seconds.as_secs_f64(),
             grouped(per_second(self.read, self.seconds)),
         )
+    }
+
+    /// The counts in the tool's words.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        let [read, delivered, rejected] = [self.read, self.delivered, self.rejected].map(grouped);
+        match self.words {
+            Words::Delivered => format!("{read} read, {delivered} delivered, {rejected} rejected"),
+            Words::Valid => format!("{read} read, {delivered} valid, {rejected} invalid"),
+            Words::Written if self.rejected == 0 => format!("{delivered} written"),
+            Words::Written => format!("{delivered} written, {rejected} rejected"),
+            Words::Acknowledged => format!("{read} written, {delivered} acknowledged"),
+        }
     }
 
     /// The same as one JSON object (`schemas/summary.schema.json`).
@@ -164,7 +192,7 @@ mod tests {
             rejected: 2,
             bytes: 104_000,
             seconds,
-            ..Summary::new("t")
+            ..Summary::new("t", Words::Delivered)
         }
     }
 
@@ -178,6 +206,23 @@ mod tests {
             summary().json(),
             r#"{"tool":"t","read":1000,"delivered":998,"rejected":2,"blank":0,"bytes":104000,"seconds":0.5}"#
         );
+    }
+
+    #[test]
+    fn each_tool_counts_in_its_own_words() {
+        let with = |words, rejected| Summary {
+            words,
+            rejected,
+            ..summary()
+        };
+        for (words, rejected, want) in [
+            (Words::Written, 0, "998 written"),
+            (Words::Written, 2, "998 written, 2 rejected"),
+            (Words::Valid, 2, "1,000 read, 998 valid, 2 invalid"),
+            (Words::Acknowledged, 2, "1,000 written, 998 acknowledged"),
+        ] {
+            assert_eq!(with(words, rejected).counts(), want);
+        }
     }
 
     #[test]

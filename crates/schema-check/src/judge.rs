@@ -8,8 +8,8 @@ use tapline_contract::validator::{Invalid, Validator, Violation};
 use tapline_pipe::console::Console;
 use tapline_pipe::io::line::TooLong;
 use tapline_pipe::io::output::{Blocked, Output, OutputError};
-use tapline_pipe::io::stop::Stop;
-use tapline_pipe::outcome::{Ending, Summary, per_second};
+use tapline_pipe::io::stop::{Deadline, Stop};
+use tapline_pipe::outcome::{Ending, Summary, Words, per_second};
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
 use tapline_pipe::units::grouped;
 
@@ -17,7 +17,7 @@ use tapline_pipe::units::grouped;
 const IDLE: Duration = Duration::from_secs(1);
 
 /// How long a reader of stdout that takes nothing is waited for after a signal.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// So many records are judged before the clock is looked at for the progress line.
 const BETWEEN_LOOKS: u32 = 4096;
@@ -52,14 +52,13 @@ pub(crate) struct Judge {
     output: Output<File>,
     duty: Duty,
     strict: bool,
-    stop: Stop,
     console: Console,
     /// Records found valid; in a filter: and written.
     pub(crate) summary: Summary,
     /// Valid records that stand in the output's buffer, and their bytes.
     unwritten: (u64, u64),
-    /// After a signal: until when a reader that takes nothing is waited for.
-    give_up_at: Option<Instant>,
+    /// Until when a reader that takes nothing is waited for.
+    deadline: Deadline,
     started: Instant,
     shown: Instant,
     unlooked: u32,
@@ -94,11 +93,10 @@ impl Judge {
             output,
             duty,
             strict,
-            stop,
-            summary: Summary::new(console.tool()),
+            summary: Summary::new(console.tool(), Words::Valid),
             console,
             unwritten: (0, 0),
-            give_up_at: None,
+            deadline: Deadline::new(stop, GRACE),
             started: now,
             shown: now,
             unlooked: 0,
@@ -291,14 +289,14 @@ impl Judge {
     }
 
     fn flush_output(&mut self) -> Result<(), Halt> {
-        let (stop, give_up_at) = (&self.stop, &mut self.give_up_at);
+        let deadline = &mut self.deadline;
+        let mut ended_by = None;
         let written: Result<bool, OutputError> = self.output.flush_unless(|| {
-            if stop.requested().is_none() {
-                return Ok(Blocked::Wait);
-            }
-            let now = Instant::now();
-            let over = *give_up_at.get_or_insert(now + GRACE) <= now;
-            Ok(if over { Blocked::GiveUp } else { Blocked::Wait })
+            ended_by = deadline.passed();
+            Ok(match ended_by {
+                Some(_) => Blocked::GiveUp,
+                None => Blocked::Wait,
+            })
         });
         let (records, bytes) = std::mem::take(&mut self.unwritten);
         if let Ok(true) = written {
@@ -309,7 +307,7 @@ impl Judge {
         self.summary.read -= records;
         self.summary.bytes -= bytes;
         written?;
-        let signal = stop.requested().expect("only a signal gives up");
+        let signal = ended_by.expect("only a signal gives up");
         if records == 0 {
             return Err(Halt::Ending(Ending::Signal(signal)));
         }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tapline_contract::schema::Schema;
@@ -18,12 +17,9 @@ use tapline_pipe::outcome::{COULD_NOT_RUN, Ending};
 use tapline_pipe::reject::Rejects;
 
 use crate::args::{Args, Form, applies};
-use crate::judge::{Duty, Halt, Judge, Place};
+use crate::judge::{Duty, GRACE, Halt, Judge, Place};
 use crate::source::Asked;
 use crate::{document, lines, table};
-
-/// How long a reader that has stopped reading is waited for after a signal.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {

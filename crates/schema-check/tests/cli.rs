@@ -87,7 +87,7 @@ fn valid_records_are_silent_on_stdout() {
     let (code, stdout, stderr) = parts(&output);
     assert_eq!((code, stdout), (0, ""));
     assert!(
-        stderr.starts_with("schema-check: 3 read, 3 delivered, 0 rejected in "),
+        stderr.starts_with("schema-check: 3 read, 3 valid, 0 invalid in "),
         "{stderr}"
     );
     let output = check(&["-q"], READING);
@@ -187,10 +187,7 @@ fn empty_input_is_valid() {
         let output = check(&["--format", format, "--pass"], "");
         let (code, stdout, stderr) = parts(&output);
         assert_eq!((code, stdout), (0, ""), "{stderr}");
-        assert!(
-            stderr.contains("0 read, 0 delivered, 0 rejected"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("0 read, 0 valid, 0 invalid"), "{stderr}");
     }
     // But no JSON document is empty.
     let output = check(&["-q", "--format", "json"], "");

@@ -16,7 +16,7 @@ use tapline_pipe::{
     console::Console,
     io::output::{Blocked, Output, OutputError},
     io::stop::Stop,
-    outcome::{COULD_NOT_RUN, Ending, Summary, per_second},
+    outcome::{COULD_NOT_RUN, Ending, Summary, Words, per_second},
     reject::{Rejection, Rejects},
     units::grouped,
 };
@@ -113,6 +113,10 @@ impl Tap {
     /// A tap of `sources` that writes to `sink`.
     pub fn new(sources: Vec<Source>, sink: Sink, plan: Plan, stop: Stop, console: Console) -> Self {
         let now = Instant::now();
+        let words = match sink.acks {
+            Some(_) => Words::Acknowledged,
+            None => Words::Written,
+        };
         Self {
             ended: vec![false; sources.len()],
             sources,
@@ -124,7 +128,7 @@ impl Tap {
             plan,
             stop,
             pending: Pending::default(),
-            summary: Summary::new(console.tool()),
+            summary: Summary::new(console.tool(), words),
             console,
             started: now,
             deadline: None,

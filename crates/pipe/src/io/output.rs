@@ -253,6 +253,15 @@ impl<W: Write> Output<W> {
     }
 }
 
+/// How much of `rest` is written at once: not more than `most`, and whole lines if there are any in it, so that a wait
+/// that is given up leaves no half line behind.
+fn piece(rest: &[u8], most: usize) -> usize {
+    match rest.get(..most) {
+        Some(piece) => memchr::memrchr(b'\n', piece).map_or(most, |at| at + 1),
+        None => rest.len(),
+    }
+}
+
 /// A write that takes nothing, again and again, is an error.
 fn some(count: usize) -> io::Result<usize> {
     match count {
@@ -307,7 +316,7 @@ impl<W: Write + AsFd> Output<W> {
         while done < self.buffer.len() && matches!(result, Ok(true)) {
             let rest = &self.buffer[done..];
             let written = if most == usize::MAX || is_writable(self.writer.as_fd(), wait) {
-                self.writer.write(&rest[..rest.len().min(most)])
+                self.writer.write(&rest[..piece(rest, most)])
             } else {
                 Err(io::ErrorKind::WouldBlock.into())
             };

@@ -15,7 +15,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -185,6 +185,34 @@ impl Stop {
     }
 }
 
+/// The end of a wait that goes on without end until a stop is requested, and then for a limited time.
+#[derive(Debug)]
+pub struct Deadline {
+    stop: Stop,
+    limit: Duration,
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    /// `limit` after the first look that finds a stop requested.
+    #[must_use]
+    pub fn new(stop: Stop, limit: Duration) -> Self {
+        Self {
+            stop,
+            limit,
+            at: None,
+        }
+    }
+
+    /// The signal that asked for the stop, once the time after it is over.
+    pub fn passed(&mut self) -> Option<Signal> {
+        let signal = self.stop.requested()?;
+        let now = Instant::now();
+        let at = *self.at.get_or_insert_with(|| now + self.limit);
+        (now >= at).then_some(signal)
+    }
+}
+
 impl AsFd for Stop {
     /// Readable once the stop was requested, and from then on: nobody reads from it.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -204,5 +232,16 @@ mod tests {
         stop.request(Signal::Terminate);
         assert_eq!(other.requested(), Some(Signal::Terminate));
         assert_eq!(Signal::Terminate.exit_code(), 143);
+    }
+
+    #[test]
+    fn a_deadline_passes_only_after_a_request() {
+        let stop = Stop::manual().unwrap();
+        let mut at_once = Deadline::new(stop.clone(), Duration::ZERO);
+        let mut later = Deadline::new(stop.clone(), Duration::from_hours(1));
+        assert_eq!((at_once.passed(), later.passed()), (None, None));
+        stop.request(Signal::Interrupt);
+        assert_eq!(at_once.passed(), Some(Signal::Interrupt));
+        assert_eq!(later.passed(), None);
     }
 }

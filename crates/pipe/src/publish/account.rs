@@ -18,7 +18,7 @@ use crate::{
         journal::Journal,
         output::{Output, OutputError},
     },
-    outcome::Summary,
+    outcome::{Summary, Words},
     reject::{Reason, Rejection, Rejects},
     report::{Report, undelivered},
 };
@@ -74,7 +74,7 @@ impl<W: Write> Account<W> {
     ) -> Result<Self, Fatal> {
         let spool = transactional.then(Spool::open).transpose();
         Ok(Self {
-            summary: Summary::new(tool),
+            summary: Summary::new(tool, Words::Delivered),
             rejects: plan.rejects,
             tee: plan.tee,
             acks: plan.acks,

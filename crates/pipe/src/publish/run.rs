@@ -21,7 +21,7 @@ use crate::{
     io::input::{Input, Next},
     io::line::Line,
     ledger::{Ledger, Ticket},
-    outcome::{Ending, Summary},
+    outcome::{Ending, Summary, Words},
     pace::Pace,
     reject::{Reason, Rejection},
     units::grouped,
@@ -51,7 +51,7 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
     let (envelope, strict, drain_timeout) = (plan.envelope, plan.strict, plan.drain_timeout);
     let account = match Account::open(console.tool(), plan, publisher.is_transactional()) {
         Ok(account) => account,
-        Err(error) => return (Summary::new(console.tool()), Err(error)),
+        Err(error) => return (Summary::new(console.tool(), Words::Delivered), Err(error)),
     };
     let mut run = Run {
         publisher,

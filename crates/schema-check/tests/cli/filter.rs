@@ -115,10 +115,7 @@ fn without_a_file_the_first_rejects_are_told_and_the_rest_counted() {
         "{stderr}"
     );
     assert!(stderr.contains("3 more were rejected"), "{stderr}");
-    assert!(
-        stderr.contains("8 read, 0 delivered, 8 rejected"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("8 read, 0 valid, 8 invalid"), "{stderr}");
 }
 
 #[test]

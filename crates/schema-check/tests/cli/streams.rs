@@ -139,10 +139,7 @@ fn a_signal_ends_it_after_what_was_read() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(code));
         let stderr = text(&output.stderr);
-        assert!(
-            stderr.contains("1 read, 1 delivered, 0 rejected"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("1 read, 1 valid, 0 invalid"), "{stderr}");
         drop(stdin);
     }
 }
