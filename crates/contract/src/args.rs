@@ -64,6 +64,16 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
+    /// Whether one of the addresses is of https.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        let is_tls = |address: &String| {
+            let scheme = address.trim().get(..8);
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+        };
+        self.registry.iter().any(is_tls)
+    }
+
     /// The registry that was asked for; nothing is sent yet. `variable` gives the values of
     /// [`AUTH_VARIABLE`] and [`TOKEN_VARIABLE`], which a file given by option goes before.
     ///

@@ -468,7 +468,7 @@ impl Registry {
                     if names.len() > MAX_REFERENCES {
                         let reason =
                             format!("the schema refers to more than {MAX_REFERENCES} others");
-                        return Err(reference.is_too_much(reason));
+                        return Err(reference.too_much(reason));
                     }
                     left.push(reference);
                 }
@@ -482,7 +482,7 @@ impl Registry {
             if size > MAX_TEXTS {
                 let limit = MAX_TEXTS / 1024 / 1024;
                 let reason = format!("the schemas referred to are over {limit} MiB together");
-                return Err(reference.is_too_much(reason));
+                return Err(reference.too_much(reason));
             }
             found.push((reference.name, schema.text));
             more = schema.references;
@@ -510,7 +510,7 @@ impl Cache {
 }
 
 impl Reference {
-    fn is_too_much(self, reason: String) -> RegistryError {
+    fn too_much(self, reason: String) -> RegistryError {
         RegistryError::References {
             name: self.name,
             subject: self.subject,

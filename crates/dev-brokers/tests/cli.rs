@@ -10,7 +10,7 @@ mod registry;
 
 use std::{fs::File, net::TcpListener};
 
-use tapline_testkit::{Run, Running, Signal};
+use tapline_testkit::{Run, Running, Signal, mosquitto::free_address};
 
 fn dev_brokers() -> Run {
     Run::new(env!("CARGO_BIN_EXE_dev-brokers"))
@@ -143,7 +143,7 @@ fn two_instances_do_not_collide() {
 
 #[test]
 fn a_port_that_was_asked_for_is_used_or_named() {
-    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = TcpListener::bind(free_address()).unwrap();
     let port = busy.local_addr().unwrap().port().to_string();
     for option in ["--mqtt-port", "--registry-port"] {
         let finished = dev_brokers().args([option, &port]).finish();

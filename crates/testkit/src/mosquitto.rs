@@ -144,8 +144,9 @@ fn program() -> PathBuf {
         .expect("mosquitto is installed (scripts/brokers up mosquitto does that)")
 }
 
-/// A port that nobody has.
-fn free_address() -> SocketAddr {
+/// A port that nobody has, and that the system gives to nobody meanwhile.
+#[must_use]
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let length = PORTS.end - PORTS.start;
     // Processes begin at different places, so that they seldom look for the same one at a time.

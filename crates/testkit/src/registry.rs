@@ -161,7 +161,7 @@ fn perform(act: Act, mut stream: &TcpStream) -> bool {
         Act::Endless(start, byte) => {
             let head = "HTTP/1.1 200 X\r\nConnection: close\r\n\r\n";
             let _ = stream.write_all(format!("{head}{start}").as_bytes());
-            let more = [byte; 64 * 1024];
+            let more = vec![byte; 64 * 1024];
             while stream.write_all(&more).is_ok() {}
             false
         }

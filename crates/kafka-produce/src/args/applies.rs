@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use tapline_pipe::applies;
 
-use super::Args;
+use super::{Args, Tombstone};
 
 /// When an option applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub(crate) enum When {
     Always,
     /// Where the schema is found by its subject.
     Subject,
+    /// To a registry of https.
+    RegistryTls,
+    /// Where a value can be what it looks for.
+    Tombstone,
 }
 
 /// All options.
@@ -22,7 +26,6 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
             "address",
             "key",
             "fixed_key",
-            "tombstone",
             "headers",
             "timestamp_field",
             "timestamp_unit",
@@ -32,11 +35,8 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
             "schema_version",
             "reference",
             "registry",
-            "registry_ca_file",
             "registry_auth_file",
             "registry_token_file",
-            "registry_cert_file",
-            "registry_key_file",
             "register",
             "no_normalize",
             "create_topic",
@@ -65,6 +65,15 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
         ],
     ),
     (When::Subject, &["subject"]),
+    (
+        When::RegistryTls,
+        &[
+            "registry_ca_file",
+            "registry_cert_file",
+            "registry_key_file",
+        ],
+    ),
+    (When::Tombstone, &["tombstone"]),
 ];
 
 /// Refuses an option that was typed and can't apply.
@@ -74,8 +83,17 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
 /// It is named, with the reason.
 pub(crate) fn check(args: &Args) -> Result<(), applies::DoesNotApply> {
     let why_not = |when| {
-        let unused = when == When::Subject && args.schema_id.is_some();
-        unused.then(|| "--schema-id names the schema".to_owned())
+        let empty = |kind: &Tombstone| *kind == Tombstone::Empty;
+        let (applies, why) = match when {
+            When::Always => (true, ""),
+            When::Subject => (args.schema_id.is_none(), "--schema-id names the schema"),
+            When::RegistryTls => (args.registry.is_tls(), "no --registry is of https"),
+            When::Tombstone => (
+                args.publish.envelope || !args.tombstone.iter().all(empty),
+                "without --envelope no value is empty, as blank lines are skipped",
+            ),
+        };
+        (!applies).then(|| why.to_owned())
     };
     applies::refuse(&args.typed, &Args::command(), TABLE, why_not)
 }
@@ -102,15 +120,37 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_strategy_for_subjects_is_refused_where_the_id_names_the_schema() {
-        let line = "kafka-produce kafka://a/t --registry http://r --schema-id 7 --subject topic";
+    fn checked(line: &str) -> Result<(), String> {
+        let line = format!("kafka-produce kafka://a/t {line}");
         let line = line.split(' ').map(OsString::from);
         let (args, typed) = applies::read::<Args>(line).unwrap();
-        let error = check(&Args { typed, ..args }).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "--subject does not apply: --schema-id names the schema"
-        );
+        check(&Args { typed, ..args }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_can_not_apply_is_refused_by_its_name() {
+        for (line, error) in [
+            (
+                "--registry http://r --schema-id 7 --subject topic",
+                "--subject does not apply: --schema-id names the schema",
+            ),
+            (
+                "--registry http://r -s f --registry-ca-file f",
+                "--registry-ca-file does not apply: no --registry is of https",
+            ),
+            (
+                "--tombstone empty",
+                "--tombstone does not apply: without --envelope no value is empty, as blank lines are skipped",
+            ),
+        ] {
+            assert_eq!(checked(line).unwrap_err(), error);
+        }
+        for line in [
+            "--registry http://r,https://s -s f --registry-ca-file f --subject topic",
+            "--tombstone null,empty",
+            "-J --tombstone empty",
+        ] {
+            checked(line).unwrap();
+        }
     }
 }

@@ -16,6 +16,8 @@ pub enum When {
     Tapping,
     /// With an address of Kafka.
     Kafka,
+    /// With an address of Kafka, and a registry of https.
+    RegistryTls,
     /// With an address of MQTT.
     Mqtt,
     /// With an address of MQTT, in its version 5.
@@ -66,11 +68,8 @@ pub const TABLE: &[(When, &[&str])] = &[
             "group_instance_id",
             "no_commit",
             "registry",
-            "registry_ca_file",
             "registry_auth_file",
             "registry_token_file",
-            "registry_cert_file",
-            "registry_key_file",
             "property",
             "config",
         ],
@@ -86,6 +85,14 @@ pub const TABLE: &[(When, &[&str])] = &[
             "session_expiry",
             "username",
             "password_file",
+        ],
+    ),
+    (
+        When::RegistryTls,
+        &[
+            "registry_ca_file",
+            "registry_cert_file",
+            "registry_key_file",
         ],
     ),
     (When::Mqtt5, &["no_local"]),
@@ -108,8 +115,7 @@ pub enum Protocol {
 ///
 /// It is named, with the reason.
 pub fn check(args: &Args, protocols: &[Protocol]) -> Result<()> {
-    let listing = args.listing.list || args.listing.groups;
-    let why_not = |when| why_not(when, protocols, listing, args.mqtt.mqtt_version);
+    let why_not = |when| why_not(when, protocols, args);
     Ok(applies::refuse(
         &args.typed,
         &Args::command(),
@@ -118,12 +124,8 @@ pub fn check(args: &Args, protocols: &[Protocol]) -> Result<()> {
     )?)
 }
 
-fn why_not(
-    when: When,
-    protocols: &[Protocol],
-    listing: bool,
-    version: Version,
-) -> Option<&'static str> {
+fn why_not(when: When, protocols: &[Protocol], args: &Args) -> Option<&'static str> {
+    let listing = args.listing.list || args.listing.groups;
     let kafka = protocols.contains(&Protocol::Kafka);
     let mqtt = |fits: fn(Scheme) -> bool| {
         let fits =
@@ -134,9 +136,10 @@ fn why_not(
     let (applies, why) = match when {
         When::Always => (true, ""),
         When::Tapping => (!listing, "nothing is tapped with --list and --groups"),
-        When::Kafka => (kafka, "no address is of Kafka"),
+        When::RegistryTls if kafka => (args.registry.is_tls(), "no --registry is of https"),
+        When::Kafka | When::RegistryTls => (kafka, "no address is of Kafka"),
         When::Mqtt5 if any_mqtt => (
-            version == Version::V5,
+            args.mqtt.mqtt_version == Version::V5,
             "it needs MQTT 5, and --mqtt-version is 3.1.1",
         ),
         When::Mqtt | When::Mqtt5 => (any_mqtt, "no address is of MQTT"),
@@ -192,6 +195,10 @@ mod tests {
             (
                 MQTT,
                 &["--no-local", "--client-id", "c", "--mqtt-version", "3.1.1"],
+            ),
+            (
+                KAFKA,
+                &["--registry", "http://a", "--registry-ca-file", "f"],
             ),
             (KAFKA, &["--username", "u"]),
             (KAFKA, &["--qos", "1"]),
