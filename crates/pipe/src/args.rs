@@ -5,7 +5,11 @@
     reason = "doc comments here are the text of --help"
 )]
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgAction, Args, ValueEnum};
 
@@ -123,8 +127,9 @@ pub struct PublishArgs {
 
     /// Write the highest seq up to which all is delivered or rejected to PATH; needs --envelope
     ///
-    /// For topic-tap --acks-from, which acknowledges a record only then. Without this option it is the
-    /// variable PIPE_ACKS, which topic-tap --exec sets; with --tee the variable is left to the next stage,
+    /// For topic-tap --acks-from, which acknowledges a record only then. The last line is 'end': the input was read to
+    /// its end, and all of it is settled. Without this option it is the
+    /// variable PIPE_ACKS, which topic-tap sets for its command and which stands for --envelope, too; with --tee the variable is left to the next stage,
     /// since only the last one knows that a record is safe.
     #[arg(long, value_name = "PATH", help_heading = "Delivery")]
     pub acks_to: Option<PathBuf>,
@@ -150,6 +155,11 @@ pub struct PublishArgs {
 }
 
 impl PublishArgs {
+    /// Who sets `PIPE_ACKS` writes envelopes, so the variable stands for `--envelope`, too; with `--tee` as well.
+    pub fn heed(&mut self, variable: Option<&OsStr>) {
+        self.envelope |= variable.is_some_and(|path| !path.is_empty());
+    }
+
     /// Where acks go, given the value of `PIPE_ACKS`.
     ///
     /// # Errors
@@ -159,13 +169,10 @@ impl PublishArgs {
         let variable = variable
             .filter(|path| !path.is_empty() && !self.tee)
             .map(PathBuf::from);
-        let path = self.acks_to.clone().or(variable);
-        if path.is_some() && !self.envelope {
-            return Err(
-                "acks (--acks-to, PIPE_ACKS) need --envelope: plain lines carry no seq to acknowledge",
-            );
+        if self.acks_to.is_some() && !self.envelope {
+            return Err("--acks-to needs --envelope: plain lines carry no seq to acknowledge");
         }
-        Ok(path)
+        Ok(self.acks_to.clone().or(variable))
     }
 }
 
@@ -220,6 +227,19 @@ mod tests {
             acks(&["-J", "--tee", "--acks-to", "/flag"]),
             Ok(Some("/flag".into()))
         );
-        assert!(acks(&[]).unwrap_err().contains("need --envelope"));
+        assert!(
+            acks(&["--acks-to", "/flag"])
+                .unwrap_err()
+                .contains("needs --envelope")
+        );
+    }
+
+    #[test]
+    fn the_variable_stands_for_envelopes() {
+        for (variable, envelope) in [(Some("/variable"), true), (Some(""), false), (None, false)] {
+            let mut all = All::parse_from(["t", "--tee"]);
+            all.publish.heed(variable.map(OsStr::new));
+            assert_eq!(all.publish.envelope, envelope);
+        }
     }
 }

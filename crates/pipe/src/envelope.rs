@@ -180,6 +180,23 @@ struct Line<'a> {
     correlation_data: Option<Text<'a>>,
 }
 
+/// The `seq` of an envelope that holds nothing else: what a filter leaves of a record that it drops, so that it is
+/// acknowledged in its turn. It is settled, and sent nowhere.
+#[must_use]
+pub fn seq_alone(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Alone {
+        seq: u64,
+    }
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice::<Alone>(line)
+        .ok()
+        .map(|alone| alone.seq)
+}
+
 /// `"value": null` is the JSON value null, not a missing one.
 fn raw<'de, D: Deserializer<'de>>(json: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(json).map(Some)

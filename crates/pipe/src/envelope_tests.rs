@@ -175,3 +175,19 @@ proptest! {
         prop_assert_eq!(back, envelope);
     }
 }
+
+#[test]
+fn a_seq_alone_is_what_is_left_of_a_dropped_record() {
+    assert_eq!(seq_alone(br#" {"seq": 7} "#), Some(7));
+    for other in [
+        r#"{"seq":7,"value":1}"#,
+        r#"{"seq":7,"x":1}"#,
+        r#"{"seq":null}"#,
+        r#"{"seq":-1}"#,
+        "{}",
+        "[7]",
+        "7",
+    ] {
+        assert_eq!(seq_alone(other.as_bytes()), None, "{other}");
+    }
+}

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tapline_contract::schema::Schema;
 use tapline_pipe::args::SummaryFormat;
 use tapline_pipe::console::Console;
@@ -137,10 +137,13 @@ impl Work<'_> {
             line: 1,
         };
         let max_record = self.args.record.max_record;
+        if self.args.envelope && asked.form != Form::Ndjson {
+            bail!("envelopes are lines, and this is a document or CSV: leave out --envelope");
+        }
         match asked.form {
             Form::Ndjson => {
                 let mut input = Input::new(source, max_record, self.stop.clone());
-                lines::check(&mut input, place, judge)
+                lines::check(&mut input, self.args.envelope, place, judge)
             }
             Form::Json => {
                 let limit = self.args.max_document;

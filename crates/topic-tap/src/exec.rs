@@ -1,6 +1,7 @@
-//! `--exec`: a command in a shell that is fed envelopes and says what is safe.
+//! The command that is fed envelopes and says what is safe: `-- COMMAND ARG…`, or `--exec` in a shell.
 
 use std::{
+    ffi::OsString,
     fs::File,
     os::fd::OwnedFd,
     process::{Child, ExitStatus, Stdio},
@@ -14,17 +15,47 @@ use tempfile::TempDir;
 /// A command that runs.
 pub struct Command {
     child: Child,
+    /// What messages call it.
+    name: String,
     /// Holds the FIFO for as long as the command may write to it.
     _folder: TempDir,
 }
 
+/// What a command is started with.
+pub struct Started {
+    /// The command.
+    pub command: Command,
+    /// Its standard input.
+    pub input: File,
+    /// Its acks.
+    pub acks: AckReader,
+}
+
 impl Command {
-    /// Starts `text` in a shell; gives its standard input and its acks, too.
+    /// Starts `text` in a shell.
     ///
     /// # Errors
     ///
     /// There is no place for a FIFO, or no shell.
-    pub fn start(text: &str) -> Result<(Self, File, AckReader)> {
+    pub fn shell(text: &str) -> Result<Started> {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", text]);
+        Self::start(shell, "sh").context("--exec")
+    }
+
+    /// Starts a program with its arguments, without a shell.
+    ///
+    /// # Errors
+    ///
+    /// There is no place for a FIFO, or no such program.
+    pub fn program(line: &[OsString]) -> Result<Started> {
+        let (program, arguments) = line.split_first().context("-- without a command")?;
+        let mut command = std::process::Command::new(program);
+        command.args(arguments);
+        Self::start(command, &program.display().to_string())
+    }
+
+    fn start(mut command: std::process::Command, name: &str) -> Result<Started> {
         let folder = tempfile::Builder::new()
             .prefix("topic-tap-")
             .tempdir()
@@ -33,18 +64,26 @@ impl Command {
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
             .context("a FIFO for the acks")?;
         let acks = AckReader::open(&path).context("the FIFO for the acks")?;
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", text])
+        let mut child = command
             .env(ACKS_VARIABLE, &path)
             .stdin(Stdio::piped())
             .spawn()
-            .context("sh")?;
+            .with_context(|| format!("{name} can't be started"))?;
         let input = child.stdin.take().expect("it was asked for");
-        let command = Self {
-            child,
-            _folder: folder,
-        };
-        Ok((command, File::from(OwnedFd::from(input)), acks))
+        Ok(Started {
+            command: Self {
+                child,
+                name: name.to_owned(),
+                _folder: folder,
+            },
+            input: File::from(OwnedFd::from(input)),
+            acks,
+        })
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How the command ended, if it has.
@@ -53,6 +92,6 @@ impl Command {
     ///
     /// The system doesn't say.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
-        self.child.try_wait().context("--exec")
+        self.child.try_wait().with_context(|| self.name.clone())
     }
 }

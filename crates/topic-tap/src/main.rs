@@ -2,12 +2,14 @@
 
 mod args;
 mod csv;
+mod ending;
 mod exec;
 mod format;
 mod line;
 mod listing;
 mod pending;
 mod registry;
+mod sink;
 mod source;
 mod table;
 mod tap;
@@ -15,27 +17,18 @@ mod tokens;
 
 use std::{
     io::{self, IsTerminal},
-    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context, Result};
 use tapline_pipe::{
-    acks::AckReader,
-    console::Console,
-    io::files::Files,
-    io::journal::probe,
-    io::output::{Output, unbuffered},
-    io::stop::Stop,
-    outcome::conclude,
-    reject::Rejects,
+    console::Console, io::files::Files, io::journal::probe, io::stop::Stop, outcome::conclude,
 };
 
 use crate::{
     args::Args,
-    exec::Command,
-    format::Format,
-    tap::{Plan, Sink, Tap},
+    sink::Sink,
+    tap::{Plan, Tap},
 };
 
 fn main() -> ExitCode {
@@ -51,7 +44,7 @@ fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
     }
     check_files(args)?;
     let sources = source::open::open(args, console)?;
-    let sink = open_sink(args, stop, console)?;
+    let sink = Sink::open(args, stop, console)?;
     let plan = Plan {
         count: args.range.count,
         duration: args.range.duration,
@@ -64,7 +57,7 @@ fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
 /// Whether the file of rejects is none of the others, and could be opened; nothing is changed before the run can begin.
 fn check_files(args: &Args) -> Result<()> {
     let mut files = Files::default();
-    if args.exec.is_none() {
+    if args.exec.is_none() && args.command.is_empty() {
         files.writes_to("stdout", io::stdout());
     }
     if let Some(config) = &args.kafka.config {
@@ -76,38 +69,4 @@ fn check_files(args: &Args) -> Result<()> {
         files.writes(name, path);
     }
     Ok(files.check()?)
-}
-
-/// Where the lines go: to the command of `--exec`, or to stdout.
-fn open_sink(args: &Args, stop: &Stop, console: &Console) -> Result<Sink> {
-    let rejects = Rejects::open(console.clone(), args.rejects.as_deref()).with_context(|| {
-        let path = args.rejects.as_deref().map(Path::display);
-        path.map_or_else(String::new, |path| format!("--rejects {path}"))
-    })?;
-    // Before the command starts, since its end must be seen to.
-    stop.defer(args.drain_timeout)
-        .context("a thread for the deadline")?;
-    if let Some(text) = &args.exec {
-        let (command, input, acks) = Command::start(text).context("--exec")?;
-        return Ok(Sink {
-            output: Output::new("--exec", input, false),
-            format: Format::Envelope,
-            acks: Some(acks),
-            command: Some(command),
-            rejects,
-        });
-    }
-    let open_acks = |path: &PathBuf| {
-        AckReader::open(path).with_context(|| format!("--acks-from {}", path.display()))
-    };
-    let stdout = io::stdout();
-    let format = Format::of(&args.output);
-    let unbuffered = unbuffered(&stdout).context("stdout")?;
-    Ok(Sink {
-        output: Output::new("stdout", unbuffered, stdout.is_terminal()),
-        format,
-        acks: args.acks_from.as_ref().map(open_acks).transpose()?,
-        command: None,
-        rejects,
-    })
 }

@@ -2,30 +2,27 @@
 
 use std::{
     cmp::min,
-    fs::File,
     ops::ControlFlow,
-    os::unix::process::ExitStatusExt,
     process::ExitStatus,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use tapline_pipe::{
-    acks::{AckReader, Writers},
     args::SummaryFormat,
     console::Console,
-    io::output::{Blocked, Output, OutputError},
+    io::output::{Blocked, OutputError},
     io::stop::Stop,
-    outcome::{COULD_NOT_RUN, Ending, Summary, Words, per_second},
+    outcome::{Summary, Words, per_second},
     reject::{Rejection, Rejects},
     units::grouped,
 };
 
 use crate::{
-    exec::Command,
-    format::Format,
+    ending::{Left, Report},
     line::Arrived,
     pending::Pending,
+    sink::{Last, Sink},
     source::{Found, Source},
 };
 
@@ -34,6 +31,13 @@ const WAIT: Duration = Duration::from_millis(100);
 
 /// The longest wait while acks are due or several sources are looked at in turn.
 const SHORT_WAIT: Duration = Duration::from_millis(10);
+
+/// The shortest: a reader that is fast takes a block within this time, and a broker whose window is full waits for it.
+const GLANCE: Duration = Duration::from_micros(50);
+
+/// A broker that sends nothing more, while so many records wait for an ack for so long, has a full window, maybe.
+const WINDOW: usize = 20;
+const STALLED: Duration = Duration::from_secs(10);
 
 /// How long a broker may take for the orderly end of a connection.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -51,31 +55,12 @@ pub struct Plan {
     pub summary: SummaryFormat,
 }
 
-/// Where the lines go.
-pub struct Sink {
-    /// Takes them.
-    pub output: Output<File>,
-    /// Their form.
-    pub format: Format,
-    /// Says what is safe; without it, what was written is.
-    pub acks: Option<AckReader>,
-    /// Reads them, with `--exec`.
-    pub command: Option<Command>,
-    /// Where records go that do not have the form.
-    pub rejects: Rejects,
-}
-
 /// A tap at work.
 pub struct Tap {
     sources: Vec<Source>,
     /// Which of the sources have ended. They stay open: what they gave may not be acknowledged yet.
     ended: Vec<bool>,
-    output: Output<File>,
-    format: Format,
-    /// Records that do not have the form.
-    rejects: Rejects,
-    acks: Option<AckReader>,
-    command: Option<Command>,
+    sink: Sink,
     plan: Plan,
     stop: Stop,
     console: Console,
@@ -85,16 +70,9 @@ pub struct Tap {
     /// The end of the drain, once a signal came.
     deadline: Option<Instant>,
     shown: Instant,
-}
-
-/// Why the loop is left.
-enum Left {
-    /// Count, time or end of all sources.
-    Done,
-    Signal,
-    ReaderGone,
-    /// The drain was over before all was written.
-    GivenUp,
+    /// When something was acknowledged or arrived last.
+    moved: Instant,
+    stall_told: bool,
 }
 
 /// What can go wrong with the output, as `flush_unless` wants it.
@@ -120,11 +98,7 @@ impl Tap {
         Self {
             ended: vec![false; sources.len()],
             sources,
-            output: sink.output,
-            format: sink.format,
-            rejects: sink.rejects,
-            acks: sink.acks,
-            command: sink.command,
+            sink,
             plan,
             stop,
             pending: Pending::default(),
@@ -133,6 +107,8 @@ impl Tap {
             started: now,
             deadline: None,
             shown: now,
+            moved: now,
+            stall_told: false,
         }
     }
 
@@ -140,61 +116,45 @@ impl Tap {
     ///
     /// # Errors
     ///
-    /// A source or the output can't go on. What was written before is acknowledged all the same.
+    /// A source or the output can't go on. What was taken before is acknowledged all the same.
     pub fn run(mut self) -> Result<u8> {
-        self.format.begin(&mut self.output);
+        let sink = &mut self.sink;
+        sink.format.begin(&mut sink.output);
         let left = self.tap();
-        let left = match (left, self.flush()) {
+        let flushed = match &left {
+            Ok(Left::ReaderGone | Left::GivenUp) => Ok(None),
+            _ => self.flush(),
+        };
+        // Also of a source that failed the last stage may settle what it got.
+        let whole = matches!(flushed, Ok(None));
+        let mut left = match (left, flushed) {
             (Ok(Left::Done | Left::Signal), Ok(Some(instead))) => Ok(instead),
             (Ok(_), Err(error)) => Err(error),
             (left, _) => left,
         };
-        let status = self.settle(matches!(left, Ok(Left::Done | Left::Signal)));
+        let whole = whole && !matches!(left, Ok(Left::ReaderGone | Left::GivenUp));
+        let status = self.settle(&mut left, whole);
         let closed = self.close();
         self.console.wipe_progress();
-        let kept = self.rejects.finish().context("--rejects");
-        self.summary.read = self.pending.count_flushed();
-        self.summary.delivered = match self.acks {
-            Some(_) => self.pending.count_acknowledged(),
-            None => self.summary.read.saturating_sub(self.rejects.count()),
-        };
+        let kept = self.sink.rejects.finish().context("--rejects");
+        self.summary.read = self.pending.count_written();
+        let safe = self.pending.count_acknowledged();
+        self.summary.delivered = safe.saturating_sub(self.sink.rejects.count());
         self.summary.rejected = self.summary.read - self.summary.delivered;
         self.summary.seconds = self.started.elapsed();
         self.summary.tell(&self.console, self.plan.summary);
         let (left, status) = (left?, status?);
         closed.and(kept)?;
-        Ok(self.exit_code(&left, status))
-    }
-
-    fn exit_code(&self, left: &Left, status: Option<ExitStatus>) -> u8 {
-        let rejected = self.summary.rejected;
-        if self.rejects.count() > 0 {
-            let count = grouped(self.rejects.count());
-            let what = "records do not have the wanted form and were not written";
-            self.console.error(format_args!("{count} {what}"));
-        } else if rejected > 0 && !matches!(left, Left::ReaderGone) {
-            let count = grouped(rejected);
-            self.console.error(format_args!(
-                "{count} records were written but not acknowledged by the last stage"
-            ));
-        }
-        if let Some(signal) = self.stop.requested() {
-            return signal.exit_code();
-        }
-        match status.map(|status| (status.code(), status.signal())) {
-            Some((Some(0), _)) | None if matches!(left, Left::ReaderGone) => 0,
-            Some((Some(0), _)) | None => Ending::Complete.exit_code(rejected),
-            // The command ran to its end and rejected records: so it says, and so do we.
-            Some((Some(1), _)) => 1,
-            Some((code, signal)) => {
-                let how = code.map(|code| format!("exit code {code}"));
-                let how = how.or(signal.map(|signal| format!("signal {signal}")));
-                let how = how.unwrap_or_default();
-                self.console
-                    .error(format_args!("--exec: the command ended with {how}"));
-                COULD_NOT_RUN
-            }
-        }
+        let report = Report {
+            left,
+            status,
+            rejected: self.summary.rejected,
+            unfit: self.sink.rejects.count(),
+            command: self.sink.command_name(),
+            has_acks: self.sink.has_acks(),
+            signal: self.stop.requested(),
+        };
+        Ok(report.tell(&self.console))
     }
 
     fn tap(&mut self) -> Result<Left> {
@@ -207,19 +167,24 @@ impl Tap {
                 return Ok(Left::Done);
             }
             let found = self.take_turns(wait)?;
-            wait = if found {
-                Duration::ZERO
-            } else {
-                (wait * 2).clamp(Duration::from_millis(1), self.longest_wait())
-            };
             // A broker whose window is full sends nothing more until what it sent is acknowledged, so what is
             // written waits for nothing but more that is there already.
-            if (!found || self.output.is_due())
+            if (!found || self.sink.output.is_due())
                 && let Some(left) = self.flush()?
             {
                 return Ok(left);
             }
             self.acknowledge()?;
+            wait = if found {
+                Duration::ZERO
+            } else {
+                (wait * 2).clamp(self.shortest_wait(), self.longest_wait())
+            };
+            // A reader that has gone is found by writing, if there is something to write.
+            if !found && self.sink.output.is_reader_gone() {
+                return Ok(Left::ReaderGone);
+            }
+            self.tell_stall(found);
             self.show_progress();
         }
     }
@@ -237,14 +202,27 @@ impl Tap {
         counted || timed || self.ended.iter().all(|ended| *ended)
     }
 
+    /// Whether the reader has yet to take what is written.
+    fn is_awaiting_reader(&self) -> bool {
+        !self.sink.has_acks() && self.pending.count_waiting() > 0
+    }
+
+    fn shortest_wait(&self) -> Duration {
+        if self.is_awaiting_reader() {
+            GLANCE
+        } else {
+            Duration::from_millis(1)
+        }
+    }
+
     fn longest_wait(&self) -> Duration {
         let several = self.sources.len() > 1;
-        let longest = if several || self.acks.is_some() {
+        let longest = if several || self.sink.has_acks() || self.is_awaiting_reader() {
             SHORT_WAIT
         } else {
             WAIT
         };
-        let flush = self.output.flush_in();
+        let flush = self.sink.output.flush_in();
         let end = self
             .plan
             .duration
@@ -261,10 +239,14 @@ impl Tap {
             if self.ended[index] {
                 continue;
             }
-            let (output, pending, summary) =
-                (&mut self.output, &mut self.pending, &mut self.summary);
-            let (format, rejects) = (&mut self.format, &mut self.rejects);
-            let (acked, mut failed) = (self.acks.is_some(), None);
+            let (acked, mut failed) = (self.sink.has_acks(), None);
+            let Sink {
+                output,
+                format,
+                rejects,
+                ..
+            } = &mut self.sink;
+            let (pending, summary) = (&mut self.pending, &mut self.summary);
             let plan = self.plan;
             let result = source.poll(wait, &mut |arrived, mark| {
                 let seq = pending.next_seq();
@@ -280,7 +262,7 @@ impl Tap {
                         });
                     }
                 }
-                pending.wrote(index, mark);
+                pending.put(index, mark, output.position());
                 summary.bytes += arrived.value().map_or(0, <[u8]>::len) as u64;
                 if output.is_full() || plan.count == Some(seq) {
                     ControlFlow::Break(())
@@ -315,7 +297,7 @@ impl Tap {
         let mut waited = false;
         let (sources, stop, drain) = (&mut self.sources, &self.stop, self.plan.drain_timeout);
         let deadline = &mut self.deadline;
-        let flushed = self.output.flush_unless(|| {
+        let flushed = self.sink.output.flush_unless(|| {
             waited = true;
             if is_over(stop, deadline, drain) {
                 return Ok(Blocked::GiveUp);
@@ -328,11 +310,7 @@ impl Tap {
             Ok(Blocked::Wait)
         });
         match flushed {
-            Ok(true) => {
-                // Only now, since what is acknowledged is in one of the two.
-                self.rejects.sync().context("--rejects")?;
-                self.pending.flushed();
-            }
+            Ok(true) => {}
             Ok(false) => return Ok(Some(Left::GivenUp)),
             Err(FlushError::Output(OutputError::ReaderGone)) => return Ok(Some(Left::ReaderGone)),
             Err(FlushError::Output(error)) => return Err(error.into()),
@@ -348,74 +326,77 @@ impl Tap {
 
     /// Acknowledges what is safe.
     fn acknowledge(&mut self) -> Result<()> {
-        let through = match &mut self.acks {
-            Some(acks) => acks.highest().context("acks")?,
-            None => u64::MAX,
-        };
+        // First, since what is acknowledged is in one of the two.
+        self.sink.rejects.sync().context("--rejects")?;
+        let through = self.sink.look(&mut self.pending)?;
         self.acknowledge_through(through)
     }
 
     fn acknowledge_through(&mut self, seq: u64) -> Result<()> {
+        let waiting = self.pending.count_waiting();
         while let Some((source, mark)) = self.pending.take_through(seq) {
             self.sources[source].acknowledge(mark);
+        }
+        if self.pending.count_waiting() < waiting {
+            self.moved = Instant::now();
         }
         self.sources.iter_mut().try_for_each(Source::pass_on)
     }
 
-    /// Waits for the last acks, if acks there are, and gives how the command of `--exec` ended. `whole`: the
-    /// last stage got all that was taken.
-    fn settle(&mut self, whole: bool) -> Result<Option<ExitStatus>> {
-        if self.acks.is_none() {
-            return self.acknowledge().map(|()| None);
-        }
-        self.close_output()?;
+    /// The end of the output: waits until what was written is taken, and with acks for the last of them; gives how the
+    /// command ended. `left`: why the output ends.
+    fn settle(&mut self, left: &mut Result<Left>, whole: bool) -> Result<Option<ExitStatus>> {
         let since = Instant::now();
+        let whole = whole && self.wait_until_taken(since, left)?;
+        // The command is looked at before the last acks, so that none is missed.
+        self.acknowledge()?;
+        if !self.sink.has_acks() {
+            return Ok(None);
+        }
+        self.sink.close(whole)?;
         loop {
-            // The command is looked at before the acks, so that its last ones are seen.
-            let ended = self
-                .command
-                .as_mut()
-                .map(Command::ended)
-                .transpose()?
-                .flatten();
+            let status = self.sink.ended()?;
             self.acknowledge()?;
-            if let Some(status) = ended {
-                // It has read everything and reports that it handled it: what gave no ack was filtered out.
-                if whole && matches!(status.code(), Some(0 | 1)) {
+            if let Last::Ended { status, all } = self.sink.judge(status) {
+                if all {
                     self.acknowledge_through(u64::MAX)?;
                 }
-                return Ok(Some(status));
+                return Ok(status);
             }
-            let all = self.pending.count_acknowledged() == self.pending.count_flushed();
-            let writers = self.acks.as_ref().map(AckReader::writers);
-            // A last stage that went away before it ever opened the FIFO will not do so now.
-            let gone =
-                writers == Some(Writers::Gone) || (!whole && writers == Some(Writers::Awaited));
-            let over = is_over(&self.stop, &mut self.deadline, self.plan.drain_timeout);
-            if over || (self.command.is_none() && (all || gone)) {
+            let all = self.pending.count_acknowledged() == self.pending.count_written();
+            if self.is_over() || (self.sink.command_name().is_none() && all) {
                 return Ok(None);
             }
-            std::thread::sleep(SHORT_WAIT);
-            for source in &mut self.sources {
-                source.keep_alive(since.elapsed())?;
+            self.rest(since)?;
+        }
+    }
+
+    /// Waits until a file or the reader has everything, as long as the drain may last; a command or a last stage with
+    /// acks has all the time it wants, but for a signal. `false` if it will not be taken.
+    fn wait_until_taken(&mut self, since: Instant, left: &mut Result<Left>) -> Result<bool> {
+        let drain = self.plan.drain_timeout;
+        loop {
+            self.acknowledge()?;
+            let awaited = self.sink.has_acks() || self.is_awaiting_reader();
+            if !awaited || self.sink.is_all_taken() {
+                return Ok(true);
             }
+            // In this order: what it took before it went is taken.
+            let deserted = self.sink.is_deserted()?;
+            if self.sink.is_all_taken() {
+                return Ok(true);
+            }
+            if deserted {
+                *left = std::mem::replace(left, Ok(Left::Done)).map(|_| Left::ReaderGone);
+                return Ok(false);
+            }
+            let late = !self.sink.has_acks() && since.elapsed() >= drain;
+            if late || self.is_over() {
+                return Ok(false);
+            }
+            self.rest(since)?;
         }
     }
-
-    /// Lets the last stage see the end of its input.
-    fn close_output(&mut self) -> Result<()> {
-        let null = File::options()
-            .write(true)
-            .open("/dev/null")
-            .context("/dev/null")?;
-        if self.command.is_none() {
-            // Our copy of the descriptor is not the only one.
-            rustix::stdio::dup2_stdout(&null).context("stdout")?;
-        }
-        self.output = Output::new("/dev/null", null, false);
-        Ok(())
-    }
-
     fn close(&mut self) -> Result<()> {
         let mut result = Ok(());
         for source in self.sources.drain(..) {
@@ -424,12 +405,44 @@ impl Tap {
         result
     }
 
+    /// Whether a signal came and the drain after it is over.
+    fn is_over(&mut self) -> bool {
+        is_over(&self.stop, &mut self.deadline, self.plan.drain_timeout)
+    }
+
+    /// A moment's rest in a wait that has lasted since `since`.
+    fn rest(&mut self, since: Instant) -> Result<()> {
+        let waited = since.elapsed();
+        std::thread::sleep((waited / 8).clamp(GLANCE, SHORT_WAIT));
+        for source in &mut self.sources {
+            source.keep_alive(waited)?;
+        }
+        Ok(())
+    }
+
+    /// Tells, once, that a broker may send nothing more because no acks come.
+    fn tell_stall(&mut self, found: bool) {
+        if found {
+            self.moved = Instant::now();
+        }
+        let waiting = self.pending.count_waiting();
+        let stalled = self.sink.has_acks() && waiting >= WINDOW && self.moved.elapsed() >= STALLED;
+        if stalled && !self.stall_told {
+            self.stall_told = true;
+            let count = grouped(waiting as u64);
+            self.console.warn(format_args!(
+                "{count} records wait for an ack, and for {STALLED:?} none has come; an MQTT broker whose window is \
+                 full of them sends nothing more. A filter that drops records must pass on their seq: {{\"seq\":N}}"
+            ));
+        }
+    }
+
     fn show_progress(&mut self) {
         if self.shown.elapsed() < Duration::from_secs(1) {
             return;
         }
         self.shown = Instant::now();
-        let count = self.pending.count_flushed();
+        let count = self.pending.count_written();
         let rate = per_second(count, self.started.elapsed());
         self.console.progress(format_args!(
             "{} written ({}/s)",

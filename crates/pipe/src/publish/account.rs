@@ -29,6 +29,8 @@ pub(super) struct Entry {
     /// Where the input goes on behind it.
     pub(super) end: u64,
     pub(super) seq: Option<u64>,
+    /// It holds nothing but its seq, so it is settled and not counted.
+    pub(super) alone: bool,
     /// `None` for a line that was too long to be kept.
     pub(super) bytes: Option<Bytes>,
 }
@@ -113,6 +115,9 @@ impl<W: Write> Account<W> {
     pub(super) fn take(&mut self, entry: &Entry, outcome: Outcome) {
         let record = entry.bytes.as_deref();
         match (outcome, &mut self.spool) {
+            // The next stage behind a tee acknowledges it, too; a transaction has nothing of it.
+            (Ok(_), None) if entry.alone => self.tee(record.unwrap_or_default()),
+            (Ok(_), Some(_)) if entry.alone => {}
             (Ok(receipt), Some(spool)) => {
                 let (record, receipt) = (record.unwrap_or_default(), receipt.unwrap_or_default());
                 let pushed = spool.push(Waiting::Record(entry.line, record, &receipt));
@@ -138,6 +143,10 @@ impl<W: Write> Account<W> {
             let written = report.delivered(line, receipt);
             self.note(written);
         }
+        self.tee(record);
+    }
+
+    fn tee(&mut self, record: &[u8]) {
         if let Some(tee) = &mut self.tee {
             let written = tee.line(record);
             self.notice_reader(written);
@@ -342,6 +351,16 @@ impl<W: Write> Account<W> {
             Err(error) => self.fail(error.into()),
         }
         self.tee = None;
+    }
+
+    /// The input was read to its end: if all of it is settled, the tap may know, also of what a filter has dropped.
+    pub(super) fn vouch_for_all(&mut self) -> Result<(), Fatal> {
+        match &mut self.acks {
+            Some(acks) if self.vouching => acks
+                .end()
+                .map_err(|error| format!("acks can't be written: {error}").into()),
+            _ => Ok(()),
+        }
     }
 
     /// Writes out all that is buffered and makes it durable.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checkpoint::Place,
     console::Console,
-    envelope::Envelope,
+    envelope::{Envelope, seq_alone},
     io::input::{Input, Next},
     io::line::Line,
     ledger::{Ledger, Ticket},
@@ -80,11 +80,19 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
     let finished = run.account.finish();
     run.notice_trouble();
     let failed = run.failed.take().map_or(Ok(()), Err);
+    let result = result.and(failed).and(finished).and_then(|()| {
+        let whole = run.ending == Ending::Complete;
+        if whole {
+            run.account.vouch_for_all()
+        } else {
+            Ok(())
+        }
+    });
     let mut summary = run.account.summary;
     summary.blank = run.input.lines().blank();
     summary.seconds = started.elapsed();
     let ending = run.ending;
-    (summary, result.and(failed).and(finished).map(|()| ending))
+    (summary, result.map(|()| ending))
 }
 
 struct Run<'a, P: Publisher, R, W> {
@@ -186,6 +194,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                     line: long.line,
                     end: long.end,
                     seq: None,
+                    alone: false,
                     bytes: None,
                 });
                 let detail = format!(
@@ -208,6 +217,19 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             bytes: &record.bytes,
             envelope: None,
         };
+        if self.envelope
+            && let Some(seq) = seq_alone(&record.bytes)
+        {
+            self.open(Entry {
+                line: record.line,
+                end: record.end,
+                seq: Some(seq),
+                alone: true,
+                bytes: Some(record.bytes.clone()),
+            });
+            self.settle_one(self.ledger.next_ticket() - 1, Ok(None));
+            return Ok(None);
+        }
         let mut seq = None;
         let sent = match self.envelope.then(|| Envelope::read(&record.bytes)) {
             Some(Err(error)) => Err(error.into()),
@@ -228,6 +250,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                     line: record.line,
                     end: record.end,
                     seq,
+                    alone: false,
                     bytes: Some(record.bytes.clone()),
                 });
                 return Err(error);
@@ -240,6 +263,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
             line: record.line,
             end: record.end,
             seq,
+            alone: false,
             bytes: Some(record.bytes.clone()),
         });
         if let Some(rejection) = rejection {
@@ -251,8 +275,10 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     fn open(&mut self, entry: Entry) {
         let length = entry.bytes.as_ref().map_or(0, Bytes::len);
         self.held += length;
-        self.account.summary.read += 1;
-        self.account.summary.bytes += length as u64;
+        if !entry.alone {
+            self.account.summary.read += 1;
+            self.account.summary.bytes += length as u64;
+        }
         self.ledger.open(entry);
     }
 
@@ -373,6 +399,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                 line,
                 end,
                 seq: None,
+                alone: false,
                 bytes,
             });
             next = self.input.next(Duration::ZERO);

@@ -44,6 +44,13 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Records")]
     pub(crate) pass: bool,
 
+    /// Lines are envelopes, as topic-tap -J writes them: check their values
+    ///
+    /// With --pass the envelopes go on unchanged. Of one that is not valid {"seq":N} is left, so that a bridge
+    /// acknowledges it in its turn. A tombstone has no value and is valid. For NDJSON only.
+    #[arg(short = 'J', long, help_heading = "Records")]
+    pub(crate) envelope: bool,
+
     #[command(flatten)]
     pub(crate) rejects: RejectArgs,
 

@@ -8,7 +8,7 @@
 
 pub mod applies;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use tapline_contract::args::RegistryArgs;
@@ -22,7 +22,7 @@ use tapline_pipe::{
 use crate::tokens::Tokens;
 
 /// What has no meaning where nothing is tapped.
-const TAPPING: [&str; 14] = [
+const TAPPING: [&str; 15] = [
     "format",
     "key_only",
     "csv",
@@ -35,6 +35,7 @@ const TAPPING: [&str; 14] = [
     "group_instance_id",
     "no_commit",
     "exec",
+    "command",
     "acks_from",
     "registry",
 ];
@@ -42,8 +43,8 @@ const TAPPING: [&str; 14] = [
 /// Tap MQTT and Kafka topics: what arrives there, line by line, on stdout
 ///
 /// A record is acknowledged (MQTT: PUBACK or PUBREC; Kafka, with --group: the offset is committed) only
-/// after it was written to stdout, and with --exec or --acks-from only after the last stage of the pipe
-/// said that it is safe there. Of Kafka's transactions only what was committed is read
+/// after a file took its last byte or the reader took it out of the pipe, and with a COMMAND, --exec or
+/// --acks-from only after the last stage of the pipe said that it is safe there. Of Kafka's transactions only what was committed is read
 /// (-X isolation.level=read_uncommitted for all).
 #[derive(Debug, Parser)]
 #[command(
@@ -62,15 +63,17 @@ Examples:
       Two fields of the readings of an hour as CSV.
   topic-tap kafka://localhost/emergency_generator --format '%p %o %T %k %s\\n'
       Each record behind its partition, offset, time and key.
-  topic-tap mqtt://edge/emergency_generator/+ --exec \\
-      'kafka-produce kafka://core/emergency_generator --envelope --key generatorID'
+  topic-tap mqtt://edge/emergency_generator/+ -- kafka-produce kafka://core/emergency_generator -k generatorID
       A bridge: MQTT is acknowledged when Kafka has the record on all its replicas.
   topic-tap --list kafka://localhost
   topic-tap --groups kafka://localhost/emergency_generator
       What there is on a cluster; who reads a topic, and how far behind they are.
 
-Exit codes: 0 done; 1 records were not written or not acknowledged, or the command of --exec rejected
-some; 2 it could not run, or lost what it tapped; 130, 143 stopped by SIGINT, SIGTERM."
+Acks: COMMAND reads envelopes on stdin, and writes to the FIFO that PIPE_ACKS names a line with the highest seq up to
+which all is safe, as often as it likes, and a last line 'end' when it has read its input to the end and all is safe.
+One that never opens it vouches for all with exit code 0 after the end of its input, and for nothing otherwise.
+
+Exit codes: 0 done; 1 records were not written or not acknowledged, or the command rejected some; 2 it could not run, or lost what it tapped; 130, 143 stopped by SIGINT, SIGTERM."
 )]
 pub struct Args {
     /// What to tap: mqtt://HOST[:1883]/FILTER (mqtts, ws, wss) or kafka://HOST[:9092][,HOST…]/TOPIC, where
@@ -78,6 +81,10 @@ pub struct Args {
     /// connection (where filters overlap, the broker may send a message once or for each of them)
     #[arg(required = true, value_name = "ADDRESS")]
     pub addresses: Vec<String>,
+
+    /// Run this command, feed it envelopes, and acknowledge what it says is safe; see "Acks" below
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["exec", "acks_from", "format", "key_only", "csv"])]
+    pub command: Vec<OsString>,
 
     /// The form of what is written.
     #[command(flatten)]
@@ -95,7 +102,7 @@ pub struct Args {
     #[command(flatten)]
     pub listing: ListingArgs,
 
-    /// Run COMMAND in a shell, feed it envelopes, and acknowledge what it says is safe (PIPE_ACKS)
+    /// The same with COMMAND as text for a shell, such as a pipeline
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["acks_from", "format", "key_only", "csv"], help_heading = "Delivery")]
     pub exec: Option<String>,
 
@@ -117,7 +124,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub rejects: Option<PathBuf>,
 
-    /// After a signal: how long to wait for stdout and for acks; a second signal ends at once
+    /// At the end: how long to wait until stdout's reader has taken all; after a signal for acks, too; a second
+    /// signal ends at once
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s", help_heading = "Delivery")]
     pub drain_timeout: Duration,
 
