@@ -14,6 +14,7 @@ mod kafka_records;
 mod kafka_security;
 mod kafka_tapping;
 mod kafka_transactions;
+mod mqtt_acknowledged;
 mod mqtt_faults;
 mod mqtt_fleets;
 mod mqtt_interop;
