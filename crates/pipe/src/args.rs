@@ -128,9 +128,9 @@ pub struct PublishArgs {
     /// Write the highest seq up to which all is delivered or rejected to PATH; needs --envelope
     ///
     /// For topic-tap --acks-from, which acknowledges a record only then. The last line is 'end': the input was read to
-    /// its end, and all of it is settled. Without this option it is the
-    /// variable PIPE_ACKS, which topic-tap sets for its command and which stands for --envelope, too; with --tee the variable is left to the next stage,
-    /// since only the last one knows that a record is safe.
+    /// its end, and all of it is settled. Without this option it is the variable PIPE_ACKS, which topic-tap sets for
+    /// its command and which stands for --envelope, too; with --tee the variable is left to the next stage, since only
+    /// the last one knows that a record is safe.
     #[arg(long, value_name = "PATH", help_heading = "Delivery")]
     pub acks_to: Option<PathBuf>,
 

@@ -14,6 +14,8 @@ pub(crate) enum When {
     Documents,
     /// Where lines of NDJSON or rows of CSV are checked.
     Lines,
+    /// With an input of NDJSON.
+    Ndjson,
 }
 
 /// All options.
@@ -26,6 +28,7 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
     ),
     (When::Documents, &["max_document"]),
     (When::Lines, &["max_record"]),
+    (When::Ndjson, &["envelope"]),
 ];
 
 /// Refuses an option that was typed and can't apply to inputs of these forms.
@@ -40,6 +43,10 @@ pub(crate) fn check(args: &Args, forms: &[Form]) -> Result<(), applies::DoesNotA
             When::Documents => (
                 forms.contains(&Form::Json),
                 "no input is a JSON document; --max-record is for lines and rows",
+            ),
+            When::Ndjson => (
+                forms.contains(&Form::Ndjson),
+                "no input is NDJSON; envelopes are lines",
             ),
             When::Lines => (
                 forms.iter().any(|form| *form != Form::Json),

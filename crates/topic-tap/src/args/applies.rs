@@ -52,6 +52,7 @@ pub const TABLE: &[(When, &[&str])] = &[
             "count",
             "duration",
             "exec",
+            "command",
             "acks_from",
             "rejects",
             "drain_timeout",
