@@ -91,9 +91,10 @@ impl Tap {
     /// A tap of `sources` that writes to `sink`.
     pub fn new(sources: Vec<Source>, sink: Sink, plan: Plan, stop: Stop, console: Console) -> Self {
         let now = Instant::now();
-        let words = match sink.acks {
-            Some(_) => Words::Acknowledged,
-            None => Words::Written,
+        let words = if sink.has_acks() {
+            Words::Acknowledged
+        } else {
+            Words::Written
         };
         Self {
             ended: vec![false; sources.len()],
