@@ -1,4 +1,7 @@
-//! A file that is not there is told once, with its name and the system's reason, whichever option names it.
+//! A file that is not there is told once, with its name and the system's reason, whichever option names it; so is a
+//! full disk.
+
+use std::fs::File;
 
 use tapline_testkit::{DevBrokers, Run};
 
@@ -99,4 +102,36 @@ fn each_option_tells_of_a_missing_file_once() {
         }
     }
     assert_told_once("schema-check", &["--schema", schema, MISSING]);
+}
+
+#[test]
+fn a_full_disk_is_told_once() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let (kafka, mqtt) = (brokers.kafka_topic("t"), brokers.mqtt_topic("t"));
+    let produced = Run::tool("kafka-produce").arg(&kafka).finish_with("1\n");
+    produced.assert_code(0);
+    let schema = tapline_testkit::real::workspace().join("schemas/machine-temperature.schema.json");
+    let schema = schema.to_str().expect("the workspace's path is text");
+    for (tool, line) in [
+        ("gen-sim", &["--count", "5", "--speed", "max"][..]),
+        ("schema-check", &["--schema", schema]),
+        ("kafka-produce", &[&kafka, "--tee"]),
+        ("mqtt-pub", &[&mqtt, "--tee"]),
+        ("topic-tap", &[&kafka, "--from", "beginning", "--until-end"]),
+        ("topic-tap", &[&kafka, "--list"]),
+    ] {
+        let full = File::options().write(true).open("/dev/full");
+        let ran = Run::tool(tool)
+            .args(line)
+            .stdout_to(full.expect("Linux has /dev/full"))
+            .finish_with("{\"a\":1}\n");
+        let stderr = &ran.stderr;
+        assert_eq!(ran.code, Some(2), "{tool} {line:?}: {stderr}");
+        let told = |line: &str| line.matches("No space left on device").count();
+        assert_eq!(
+            stderr.lines().map(told).max(),
+            Some(1),
+            "{tool} {line:?}: {stderr}"
+        );
+    }
 }

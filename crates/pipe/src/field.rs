@@ -29,7 +29,7 @@ pub enum FieldSyntaxError {
 pub enum FieldError {
     /// The record is not JSON.
     #[error("not JSON: {0}")]
-    NotJson(#[from] JsonError),
+    NotJson(JsonError),
     /// There is nothing at that place.
     #[error("has no field '{0}'")]
     Missing(Field),
@@ -65,6 +65,13 @@ impl FromStr for Field {
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+// By hand, since `#[from]` would make it a source, too, which is told behind the text that has it already.
+impl From<JsonError> for FieldError {
+    fn from(error: JsonError) -> Self {
+        Self::NotJson(error)
     }
 }
 

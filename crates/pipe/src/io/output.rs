@@ -29,9 +29,9 @@ pub enum OutputError {
     /// The reader went away (EPIPE), as `head` does. Not an error of ours: the tool ends quietly.
     #[error("the reader of stdout went away")]
     ReaderGone,
-    /// Anything else, such as a full disk.
+    /// Anything else, such as a full disk. The cause is not a source: the text has it already.
     #[error("{0}: {1}")]
-    Io(String, #[source] io::Error),
+    Io(String, io::Error),
 }
 
 /// Lines to a writer. To a terminal each is written at once; to anything else in blocks, at the latest
