@@ -195,6 +195,11 @@ impl Args {
             })
     }
 
+    /// Whether records come from stdin.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.replay.as_deref() == Some(Path::new("-"))
+    }
+
     /// What the recording holds: as said, or by its name.
     pub(crate) fn replay_form(&self) -> Option<Form> {
         let by_name = || match self.replay.as_deref()?.extension()?.to_str()? {

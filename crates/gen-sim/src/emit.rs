@@ -10,15 +10,13 @@ use tapline_pipe::io::output::{Blocked, Output, OutputError};
 use tapline_pipe::io::stop::{Deadline, Stop};
 use tapline_pipe::outcome::{Ending, per_second};
 use tapline_pipe::pace::Pace;
+use tapline_pipe::progress::{self, Progress};
 use tapline_pipe::units::grouped;
 
 use crate::args::Speed;
 
 /// Lines that are due within this time of each other are written together.
 const TOGETHER: Duration = Duration::from_millis(1);
-
-/// How often progress is shown.
-const PROGRESS: Duration = Duration::from_millis(500);
 
 /// How long a reader that has stopped reading is waited for after a signal.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -102,21 +100,20 @@ pub(crate) struct Emitter {
     ends: Vec<u64>,
     written: Written,
     started: Instant,
-    /// Where progress is shown, and when next.
-    progress: Option<(Console, Instant)>,
+    progress: Progress,
+    console: Console,
 }
 
 impl Emitter {
-    /// Lines to `output` until `limits` or `stop`; progress goes to the console that is given for it.
+    /// Lines to `output` until `limits` or `stop`; progress goes to the console.
     pub(crate) fn new(
         output: Output<File>,
         stop: Stop,
         tempo: Tempo,
         limits: Limits,
-        progress: Option<Console>,
+        console: Console,
     ) -> Self {
         let started = Instant::now();
-        let progress = progress.map(|console| (console, started + 2 * PROGRESS));
         Self {
             output,
             deadline: Deadline::new(stop.clone(), GRACE),
@@ -127,7 +124,8 @@ impl Emitter {
             ends: Vec::new(),
             written: Written::default(),
             started,
-            progress,
+            progress: Progress::new(started),
+            console,
         }
     }
 
@@ -229,30 +227,22 @@ impl Emitter {
 
     /// How long an input may be waited for before [`flush`](Self::flush) is due.
     pub(crate) fn patience(&self) -> Duration {
-        self.output.flush_in().unwrap_or(PROGRESS)
+        self.output.flush_in().unwrap_or(progress::EVERY)
     }
 
     /// Shows how far the run is, if that is due.
     pub(crate) fn show_progress(&mut self) {
-        let Some((console, next)) = &mut self.progress else {
-            return;
-        };
-        let now = Instant::now();
-        if now >= *next {
-            let rate = grouped(per_second(self.made, now - self.started));
-            console.progress(format_args!("{} lines, {rate}/s", grouped(self.made)));
-            *next = now + PROGRESS;
-        }
+        let made = self.made;
+        self.progress.show(&self.console, |elapsed| {
+            let rate = grouped(per_second(made, elapsed));
+            format!("{} lines ({rate}/s)", grouped(made))
+        });
     }
 
     /// Sleeps, at most until a stop is requested.
     fn sleep(&mut self, time: Duration) -> io::Result<()> {
         self.show_progress();
-        let time = if self.progress.is_some() {
-            time.min(PROGRESS)
-        } else {
-            time
-        };
+        let time = time.min(progress::EVERY);
         let timeout = Timespec::try_from(time).ok();
         match poll(
             &mut [PollFd::new(&self.stop, PollFlags::IN)],
@@ -277,6 +267,7 @@ fn real_time(nanoseconds: u128, times: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tapline_pipe::console::Level;
     use tapline_pipe::io::stop::Signal;
 
     fn emitter(tempo: Tempo, limits: Limits) -> (std::io::PipeReader, Emitter, Stop) {
@@ -284,9 +275,10 @@ mod tests {
         let stop = Stop::manual().unwrap();
         let writer = File::from(std::os::fd::OwnedFd::from(writer));
         let output = Output::new("stdout", writer, false);
+        let console = Console::new("t", Level::Quiet, io::sink(), false);
         (
             reader,
-            Emitter::new(output, stop.clone(), tempo, limits, None),
+            Emitter::new(output, stop.clone(), tempo, limits, console),
             stop,
         )
     }

@@ -13,21 +13,24 @@ mod run;
 mod towns;
 mod weather;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
+use tapline_pipe::progress::Terminal;
 
 use args::Args;
 
 fn main() -> ExitCode {
     let args = Args::get();
-    let console = Console::new(
-        "gen-sim",
-        args.messages.level(),
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let terminal = Terminal::of(
         io::stderr(),
-        io::stderr().is_terminal(),
+        args.reads_stdin().then_some(stdin.as_fd()),
+        Some(stdout.as_fd()),
     );
+    let console = Console::on("gen-sim", args.messages.level(), io::stderr(), terminal);
     conclude(&console, |stop| run::run(&args, stop, &console))
 }

@@ -36,8 +36,6 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
     let stdout = io::stdout();
     stop.defer(GRACE).context("a thread for the deadline")?;
     let file = unbuffered(&stdout).context("stdout")?;
-    // Progress would stand between the lines of a terminal that shows both.
-    let progress = (console.shows_progress() && !stdout.is_terminal()).then(|| console.clone());
     let output = Output::new("stdout", file, stdout.is_terminal());
     let started = Instant::now();
     let limits = Limits {
@@ -51,7 +49,7 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
         stop.clone(),
         Tempo::new(args.speed, args.rate, started),
         limits,
-        progress,
+        console.clone(),
     );
     let mut ended = work.go(&mut emitter, args.reject.strict);
     if !matches!(ended, Err(Halt::Output(_)) | Ok(Ending::ReaderGone)) {

@@ -8,12 +8,14 @@ mod stamp;
 mod time;
 mod transaction;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
+use tapline_pipe::progress::Terminal;
 
 use args::Args;
 
@@ -22,8 +24,13 @@ fn main() -> ExitCode {
     // What runs under topic-tap reads envelopes.
     args.publish
         .heed(std::env::var_os(ACKS_VARIABLE).as_deref());
-    let terminal = io::stderr().is_terminal();
-    let console = Console::new(
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let terminal = Terminal::of(
+        io::stderr(),
+        Some(stdin.as_fd()),
+        args.publish.tee.then_some(stdout.as_fd()),
+    );
+    let console = Console::on(
         "kafka-produce",
         args.messages.level(),
         io::stderr(),

@@ -11,12 +11,14 @@ mod run;
 mod standstill;
 mod teller;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
+use tapline_pipe::progress::Terminal;
 
 use args::Args;
 
@@ -25,11 +27,12 @@ fn main() -> ExitCode {
     // What runs under topic-tap reads envelopes.
     args.publish
         .heed(std::env::var_os(ACKS_VARIABLE).as_deref());
-    let console = Console::new(
-        "mqtt-pub",
-        args.messages.level(),
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let terminal = Terminal::of(
         io::stderr(),
-        io::stderr().is_terminal(),
+        Some(stdin.as_fd()),
+        args.publish.tee.then_some(stdout.as_fd()),
     );
+    let console = Console::on("mqtt-pub", args.messages.level(), io::stderr(), terminal);
     conclude(&console, |stop| run::run(&args, stop, &console))
 }

@@ -22,7 +22,11 @@ use crate::{
 /// How much is told on stderr.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct MessageArgs {
-    /// Tell errors only
+    /// Print errors only
+    ///
+    /// Without it, progress is shown on stderr once a second if stderr is a terminal and nothing else is printed or typed
+    /// there: the tool runs in the foreground, records don't come from a terminal, and data goes to a file (not to a
+    /// terminal, nor to a pipe, whose reader may print to the same terminal).
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Messages")]
     pub quiet: bool,
 

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::progress::Terminal;
+
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
@@ -30,7 +32,8 @@ pub struct Console {
 
 struct Out {
     writer: Box<dyn Write + Send>,
-    terminal: bool,
+    /// Whether progress may be shown now.
+    shows: Box<dyn Fn() -> bool + Send>,
     /// A progress line stands on the terminal and must be wiped before the next message.
     progress: bool,
 }
@@ -54,7 +57,26 @@ impl Console {
     ) -> Self {
         let out = Out {
             writer: Box::new(writer),
-            terminal,
+            shows: Box::new(move || terminal),
+            progress: false,
+        };
+        Self {
+            tool,
+            level,
+            out: Arc::new(Mutex::new(out)),
+        }
+    }
+
+    /// Messages of `tool` at `level` to `writer`, with progress while `terminal` is this tool's alone.
+    pub fn on(
+        tool: &'static str,
+        level: Level,
+        writer: impl Write + Send + 'static,
+        terminal: Terminal,
+    ) -> Self {
+        let out = Out {
+            writer: Box::new(writer),
+            shows: Box::new(move || terminal.is_ours()),
             progress: false,
         };
         Self {
@@ -124,7 +146,7 @@ impl Console {
     #[must_use]
     pub fn shows_progress(&self) -> bool {
         let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        out.terminal && self.level > Level::Quiet
+        self.level > Level::Quiet && (out.shows)()
     }
 
     /// Shows how far the work is, in place of the last such line.

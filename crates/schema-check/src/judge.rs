@@ -10,6 +10,7 @@ use tapline_pipe::io::line::TooLong;
 use tapline_pipe::io::output::{Blocked, Output, OutputError};
 use tapline_pipe::io::stop::{Deadline, Stop};
 use tapline_pipe::outcome::{Ending, Summary, Words, per_second};
+use tapline_pipe::progress::Progress;
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
 use tapline_pipe::units::grouped;
 
@@ -21,9 +22,6 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// So many records are judged before the clock is looked at for the progress line.
 const BETWEEN_LOOKS: u32 = 4096;
-
-/// The progress line is renewed so often, and shown for the first time after so long.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// What becomes of records.
 #[derive(Debug)]
@@ -60,7 +58,7 @@ pub(crate) struct Judge {
     /// Until when a reader that takes nothing is waited for.
     deadline: Deadline,
     started: Instant,
-    shown: Instant,
+    progress: Progress,
     unlooked: u32,
 }
 
@@ -98,7 +96,7 @@ impl Judge {
             unwritten: (0, 0),
             deadline: Deadline::new(stop, GRACE),
             started: now,
-            shown: now,
+            progress: Progress::new(now),
             unlooked: 0,
         }
     }
@@ -326,18 +324,11 @@ impl Judge {
 
     #[cold]
     fn show_progress(&mut self) {
-        if !self.console.shows_progress() || self.shown.elapsed() < PROGRESS_EVERY {
-            return;
-        }
-        self.shown = Instant::now();
-        let Summary { read, rejected, .. } = self.summary;
-        let rate = per_second(read, self.started.elapsed());
-        self.console.progress(format_args!(
-            "{} read, {} rejected ({}/s)",
-            grouped(read),
-            grouped(rejected),
-            grouped(rate)
-        ));
+        let summary = &self.summary;
+        self.progress.show(&self.console, |elapsed| {
+            let rate = grouped(per_second(summary.read, elapsed));
+            format!("{} ({rate}/s)", summary.counts())
+        });
     }
 }
 

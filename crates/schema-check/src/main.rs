@@ -9,18 +9,29 @@ mod run;
 mod source;
 mod table;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
+use tapline_pipe::progress::Terminal;
 
 use crate::args::Args;
 
 fn main() -> ExitCode {
     let args = Args::get();
-    let terminal = io::stderr().is_terminal();
-    let level = args.messages.level();
-    let console = Console::new("schema-check", level, io::stderr(), terminal);
+    let (stdin, stdout) = (io::stdin(), io::stdout());
+    let terminal = Terminal::of(
+        io::stderr(),
+        args.reads_stdin().then_some(stdin.as_fd()),
+        Some(stdout.as_fd()),
+    );
+    let console = Console::on(
+        "schema-check",
+        args.messages.level(),
+        io::stderr(),
+        terminal,
+    );
     conclude(&console, |stop| run::run(&args, stop, &console))
 }

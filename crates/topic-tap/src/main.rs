@@ -15,14 +15,12 @@ mod table;
 mod tap;
 mod tokens;
 
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::{io, os::fd::AsFd, process::ExitCode};
 
 use anyhow::{Context, Result};
 use tapline_pipe::{
     console::Console, io::files::Files, io::journal::probe, io::stop::Stop, outcome::conclude,
+    progress::Terminal,
 };
 
 use crate::{
@@ -33,8 +31,14 @@ use crate::{
 
 fn main() -> ExitCode {
     let args = Args::get();
-    let terminal = io::stderr().is_terminal();
-    let console = Console::new("topic-tap", args.messages.level(), io::stderr(), terminal);
+    let level = args.messages.level();
+    let console = if args.exec.is_some() || !args.command.is_empty() {
+        // The command may write to the terminal.
+        Console::new("topic-tap", level, io::stderr(), false)
+    } else {
+        let terminal = Terminal::of(io::stderr(), None, Some(io::stdout().as_fd()));
+        Console::on("topic-tap", level, io::stderr(), terminal)
+    };
     conclude(&console, |stop| run(&args, stop, &console))
 }
 

@@ -14,6 +14,7 @@ use tapline_pipe::{
     io::output::{Blocked, OutputError},
     io::stop::Stop,
     outcome::{Summary, Words, per_second},
+    progress::Progress,
     reject::{Rejection, Rejects},
     units::grouped,
 };
@@ -69,7 +70,7 @@ pub struct Tap {
     started: Instant,
     /// The end of the drain, once a signal came.
     deadline: Option<Instant>,
-    shown: Instant,
+    progress: Progress,
     /// When something was acknowledged or arrived last.
     moved: Instant,
     stall_told: bool,
@@ -107,7 +108,7 @@ impl Tap {
             console,
             started: now,
             deadline: None,
-            shown: now,
+            progress: Progress::new(now),
             moved: now,
             stall_told: false,
         }
@@ -439,17 +440,11 @@ impl Tap {
     }
 
     fn show_progress(&mut self) {
-        if self.shown.elapsed() < Duration::from_secs(1) {
-            return;
-        }
-        self.shown = Instant::now();
         let count = self.pending.count_written();
-        let rate = per_second(count, self.started.elapsed());
-        self.console.progress(format_args!(
-            "{} written ({}/s)",
-            grouped(count),
-            grouped(rate)
-        ));
+        self.progress.show(&self.console, |elapsed| {
+            let rate = grouped(per_second(count, elapsed));
+            format!("{} written ({rate}/s)", grouped(count))
+        });
     }
 }
 

@@ -5,7 +5,6 @@
 //! drain and the drain has an end.
 
 mod account;
-mod progress;
 mod run;
 mod spool;
 

@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::{
     Fatal, Outgoing, Plan, Publisher, SendError, Settled, Verdict,
     account::{Account, Entry, Outcome, Trouble},
-    progress::Progress,
 };
 use crate::{
     checkpoint::Place,
@@ -21,8 +20,9 @@ use crate::{
     io::input::{Input, Next},
     io::line::Line,
     ledger::{Ledger, Ticket},
-    outcome::{Ending, Summary, Words},
+    outcome::{Ending, Summary, Words, per_second},
     pace::Pace,
+    progress::Progress,
     reject::{Reason, Rejection},
     units::grouped,
 };
@@ -313,8 +313,12 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         let (any, polled) = self.poll(wait);
         self.take_settled();
         polled?;
-        self.progress
-            .show(self.console, &self.account.summary, self.ledger.in_flight());
+        let (summary, in_flight) = (&self.account.summary, self.ledger.in_flight());
+        self.progress.show(self.console, |elapsed| {
+            let in_flight = grouped(in_flight as u64);
+            let rate = grouped(per_second(summary.delivered, elapsed));
+            format!("{}, {in_flight} in flight ({rate}/s)", summary.counts())
+        });
         Ok(any)
     }
 

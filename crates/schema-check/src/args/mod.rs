@@ -72,6 +72,13 @@ pub(crate) struct Args {
     pub(crate) typed: tapline_pipe::applies::Typed,
 }
 
+impl Args {
+    /// Whether records come from stdin.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.files.is_empty() || self.files.iter().any(|file| file.as_os_str() == "-")
+    }
+}
+
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
