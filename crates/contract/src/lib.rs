@@ -8,6 +8,7 @@
 
 pub mod args;
 mod excerpt;
+pub mod mistyped;
 pub mod registry;
 pub mod schema;
 pub mod subject;

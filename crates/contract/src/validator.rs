@@ -19,6 +19,7 @@ use tapline_pipe::json::{JsonError, pointer};
 use tapline_pipe::reject::{Reason, Rejection};
 
 use crate::excerpt::excerpt;
+use crate::mistyped::Mistyped;
 use crate::tape::{Tape, TapeJson};
 
 /// How many of a record's errors are kept; the rest are counted.
@@ -105,6 +106,20 @@ impl Validator {
             return Ok(());
         }
         collect(&self.full, document.text(), &document.root().value())
+    }
+
+    /// Whether a record is valid, for who doesn't need to know what is wrong.
+    pub fn is_valid(&mut self, record: &[u8]) -> bool {
+        let document = self.tape.fill(record);
+        document.is_ok_and(|document| self.fast.is_valid(document.root()))
+    }
+
+    /// Which members of a flat object the schema would rather have of another type.
+    pub fn mistyped(&mut self, record: &[u8]) -> Mistyped {
+        match self.tape.fill(record) {
+            Ok(document) => Mistyped::of(self.full.iter_errors(&document.root().value())),
+            Err(_) => Mistyped::default(),
+        }
     }
 }
 

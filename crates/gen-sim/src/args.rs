@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use jiff::Timestamp;
-use tapline_pipe::args::{MessageArgs, RecordArgs, RejectArgs, SummaryArgs};
+use tapline_pipe::args::{CsvArgs, MessageArgs, RecordArgs, RejectArgs, SummaryArgs};
 use tapline_pipe::units::{parse_duration, parse_rate};
 
 use crate::fleet::Form;
@@ -75,9 +75,10 @@ pub(crate) struct Args {
 
     /// Write the records of FILE (- is stdin) in place of a fleet's readings
     ///
-    /// Lines of NDJSON are written byte for byte. Rows of CSV become objects with the header's names; a cell that is
-    /// a JSON number is written as it stands (1.10 stays 1.10), an empty one as null, any other as a string. A
-    /// row that doesn't fit the header or isn't UTF-8, or a line that isn't JSON, is rejected.
+    /// Lines of NDJSON are written byte for byte. Rows of CSV become objects with the header's names. A cell is a
+    /// number where it can mean nothing else, and is written as it stands (1.10 stays 1.10; 007 and 3946E1 are text),
+    /// a boolean where it is true or false, null where it is empty, else a string; see --text. A row that doesn't
+    /// fit the header or isn't UTF-8, or a line that isn't JSON, is rejected.
     #[arg(long, value_name = "FILE", help_heading = "Recording")]
     pub(crate) replay: Option<PathBuf>,
 
@@ -104,6 +105,9 @@ pub(crate) struct Args {
         help_heading = "Recording"
     )]
     pub(crate) time_field: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) csv: CsvArgs,
 
     /// How fast the clock runs: 1 is real time, 60 a minute in a second, max without waiting
     #[arg(long, value_name = "X|max", default_value = "1", help_heading = "Pace")]
@@ -183,12 +187,18 @@ impl Args {
                 .error(ErrorKind::MissingRequiredArgument, message)
                 .exit();
         }
+        if !args.csv.text.is_empty() && args.replay_form() != Some(Form::Csv) {
+            let message = "--text is for CSV: the recording is NDJSON, whose values have types";
+            Self::full_command()
+                .error(ErrorKind::ArgumentConflict, message)
+                .exit();
+        }
         args
     }
 
     /// The command with what the shared groups can't know: what is said of records that are read needs some.
     fn full_command() -> clap::Command {
-        ["max_record", "rejects", "strict"]
+        ["max_record", "rejects", "strict", "text"]
             .into_iter()
             .fold(Self::command(), |command, id| {
                 command.mut_arg(id, |arg| arg.requires("replay"))
@@ -240,6 +250,7 @@ mod tests {
                 "replay",
                 "replay_format",
                 "time_field",
+                "text",
                 "max_record",
                 "rejects",
                 "strict",

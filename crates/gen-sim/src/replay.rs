@@ -1,19 +1,19 @@
 //! A recording, record by record: NDJSON as it stands, CSV as objects, each with its time.
 
-use std::collections::HashSet;
-use std::io;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use tapline_pipe::csv::cell;
+use anyhow::Context;
+use tapline_pipe::csv::header::{Header, HeaderError};
+use tapline_pipe::csv::object::{Looks, too_long, write_object};
 use tapline_pipe::csv::rows::{self, Rows};
 use tapline_pipe::field::Field;
 use tapline_pipe::io::input::{self, Input, Source};
 use tapline_pipe::io::line::{Line, Record};
 use tapline_pipe::io::stop::{Signal, Stop};
-use tapline_pipe::json::{self, string::write_string};
+use tapline_pipe::json;
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
 
+use crate::args::Args;
 use crate::fleet::Form;
 use crate::moment;
 
@@ -54,16 +54,24 @@ enum Recording {
     },
     Csv {
         rows: Box<Rows<Source>>,
-        time: Option<String>,
+        columns: Columns,
         table: Option<Table>,
     },
+}
+
+/// What the options say of a CSV recording's columns.
+#[derive(Debug)]
+struct Columns {
+    /// The one with the time.
+    time: Option<String>,
+    /// Those that hold text.
+    text: Vec<String>,
 }
 
 /// What the header of a CSV recording makes of its rows.
 #[derive(Debug)]
 struct Table {
-    /// Before each cell: `{"first":`, `,"second":`.
-    before: Vec<Vec<u8>>,
+    header: Header,
     /// The column with the time.
     time: Option<usize>,
 }
@@ -81,23 +89,23 @@ enum Clock {
 type Checked = Result<Option<i128>, Rejection>;
 
 impl Replay {
-    /// A recording with the name that messages call it, paced by `time` or else by `interval`.
+    /// A recording with the name that messages call it, paced by its times or else by `--interval`.
     pub(crate) fn open(
         (name, source): (String, Source),
         form: Form,
-        time: Option<&str>,
-        interval: Duration,
-        max_record: usize,
+        args: &Args,
         stop: Stop,
         rejects: Rejects,
     ) -> anyhow::Result<Self> {
+        let time = args.time_field.as_deref();
+        let max_record = args.record.max_record;
         let clock = match time {
             Some(_) => Clock::Recorded {
                 before: None,
                 passed: 0,
             },
             None => Clock::Even {
-                interval: interval.as_nanos(),
+                interval: args.interval.as_nanos(),
                 records: 0,
             },
         };
@@ -111,9 +119,13 @@ impl Replay {
             }
             Form::Csv => {
                 let rows = Box::new(Rows::new(source, max_record, stop));
+                let columns = Columns {
+                    time: args.time_field.clone(),
+                    text: args.csv.text.clone(),
+                };
                 Recording::Csv {
                     rows,
-                    time: time.map(str::to_owned),
+                    columns,
                     table: None,
                 }
             }
@@ -136,9 +148,11 @@ impl Replay {
             Recording::Ndjson { input, time } => {
                 next_line(input, time.as_ref(), timeout, &mut self.line)
             }
-            Recording::Csv { rows, time, table } => {
-                next_row(rows, time.as_deref(), table, timeout, &mut self.line)
-            }
+            Recording::Csv {
+                rows,
+                columns,
+                table,
+            } => next_row(rows, columns, table, timeout, &mut self.line),
         };
         let found = found.with_context(|| self.name.clone())?;
         let (number, checked) = match found {
@@ -271,107 +285,59 @@ fn check_line(line: &[u8], time: Option<&Field>) -> Checked {
 /// The next row of CSV, put into `out` as an object. The first row is the header.
 fn next_row(
     rows: &mut Rows<Source>,
-    time: Option<&str>,
+    columns: &Columns,
     table: &mut Option<Table>,
     timeout: Duration,
     out: &mut Vec<u8>,
 ) -> anyhow::Result<Found> {
     loop {
-        let step = match rows.next(timeout)? {
-            rows::Next::Row => None,
-            rows::Next::TooLong if table.is_none() => {
-                bail!("line 1: the header is over --max-record")
+        let found = rows.next(timeout)?;
+        let (line, _) = rows.lines();
+        return Ok(match (found, &*table) {
+            (rows::Next::Row, None) => {
+                *table = Some(Table::new(rows, columns)?);
+                continue;
             }
-            rows::Next::TooLong => {
-                let (first, last) = rows.lines();
-                let detail = format!("the row is over --max-record{}", spread(first, last));
-                return Ok(Found::Record(
-                    first,
-                    Err(Rejection::new(Reason::TooLong, detail)),
-                ));
+            (rows::Next::TooLong, None) => return Err(HeaderError::TooLong(line).into()),
+            (rows::Next::End, None) => return Err(HeaderError::Missing.into()),
+            (rows::Next::Row, Some(table)) => {
+                Found::Record(line, table.write(rows, columns.time.as_deref(), out))
             }
-            rows::Next::Idle => Some(Step::Idle),
-            rows::Next::End => Some(Step::End),
-            rows::Next::Stopped(signal) => Some(Step::Stopped(signal)),
-        };
-        if let Some(step) = step {
-            return Ok(Found::Nothing(step));
-        }
-        let Some(table) = &*table else {
-            *table = Some(Table::new(rows, time)?);
-            continue;
-        };
-        let (number, _) = rows.lines();
-        return Ok(Found::Record(number, table.write(rows, time, out)));
+            (rows::Next::TooLong, Some(_)) => Found::Record(line, Err(too_long(rows))),
+            (rows::Next::Idle, _) => Found::Nothing(Step::Idle),
+            (rows::Next::End, Some(_)) => Found::Nothing(Step::End),
+            (rows::Next::Stopped(signal), _) => Found::Nothing(Step::Stopped(signal)),
+        });
     }
 }
 
 impl Table {
     /// From the header, which `rows` has found last.
-    fn new<R: io::Read + std::os::fd::AsFd>(
-        rows: &Rows<R>,
-        time: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        let (line, _) = rows.lines();
-        let names: Result<Vec<&str>, _> = rows.cells().map(std::str::from_utf8).collect();
-        let Ok(names) = names else {
-            bail!("line {line}: the header is not UTF-8")
-        };
-        let mut seen = HashSet::new();
-        if let Some(twice) = names.iter().find(|name| !seen.insert(**name)) {
-            bail!("line {line}: the header has '{twice}' twice; an object can't");
-        }
-        let position = |time: &str| names.iter().position(|name| *name == time);
-        let column = match time {
-            Some(time) => Some(position(time).with_context(|| {
-                format!(
-                    "line {line}: the header has no column '{time}' (--time-field), but {}",
-                    names.join(", ")
-                )
-            })?),
+    fn new(rows: &Rows<Source>, columns: &Columns) -> Result<Self, HeaderError> {
+        let header = Header::read(rows, &columns.text)?;
+        let time = match &columns.time {
+            Some(name) => {
+                let (line, _) = rows.lines();
+                let place = header.place(name);
+                Some(place.ok_or_else(|| header.no_column(line, name, "--time-field"))?)
+            }
             None => None,
         };
-        let before = names.iter().enumerate().map(|(at, name)| {
-            let mut before = vec![if at == 0 { b'{' } else { b',' }];
-            write_string(name, &mut before);
-            before.push(b':');
-            before
-        });
-        Ok(Self {
-            before: before.collect(),
-            time: column,
-        })
+        Ok(Self { header, time })
     }
 
     /// Writes the row that `rows` has found last as an object.
-    fn write<R: io::Read + std::os::fd::AsFd>(
-        &self,
-        rows: &Rows<R>,
-        time: Option<&str>,
-        out: &mut Vec<u8>,
-    ) -> Checked {
-        let (first, last) = rows.lines();
-        let bad = |detail: String| Rejection::new(Reason::BadRow, detail + &spread(first, last));
-        let cells = rows.cells();
-        if cells.len() != self.before.len() {
-            return Err(bad(format!(
-                "the row has {} cells, the header {}",
-                cells.len(),
-                self.before.len()
-            )));
-        }
-        let mut recorded = None;
-        for (at, (before, text)) in self.before.iter().zip(cells).enumerate() {
-            let text = std::str::from_utf8(text)
-                .map_err(|_| bad(format!("cell {} is not UTF-8", at + 1)))?;
-            out.extend_from_slice(before);
-            cell::write_value(text, out);
+    fn write(&self, rows: &Rows<Source>, time: Option<&str>, out: &mut Vec<u8>) -> Checked {
+        let columns = self.header.columns();
+        let mut recorded = Ok(None);
+        let form = |at: usize, cell: &str| {
             if let (Some(name), true) = (time, self.time == Some(at)) {
-                recorded = Some(read_time(text, name)?);
+                recorded = read_time(cell, name).map(Some);
             }
-        }
-        out.push(b'}');
-        Ok(recorded)
+            Looks::of(cell).forms(&columns[at])[0]
+        };
+        write_object(rows, &self.header, form, out)?;
+        recorded
     }
 }
 
@@ -382,13 +348,4 @@ fn read_time(text: &str, name: &str) -> Result<i128, Rejection> {
             format!("field '{name}' is '{text}', which is not a time that --time-field reads");
         Rejection::new(Reason::BadField, detail)
     })
-}
-
-/// A hint for a row that goes over several lines.
-fn spread(first: u64, last: u64) -> String {
-    if first == last {
-        String::new()
-    } else {
-        format!(" (it goes on to line {last}: is a quote not closed?)")
-    }
 }

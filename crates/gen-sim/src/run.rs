@@ -119,16 +119,7 @@ fn open(args: &Args, file: &Path, stop: &Stop, console: &Console) -> anyhow::Res
     })?;
     // The arguments were refused without a form.
     let form = args.replay_form().unwrap_or(Form::Ndjson);
-    let time = args.time_field.as_deref();
-    Replay::open(
-        (name(file), source),
-        form,
-        time,
-        args.interval,
-        args.record.max_record,
-        stop.clone(),
-        rejects,
-    )
+    Replay::open((name(file), source), form, args, stop.clone(), rejects)
 }
 
 /// Where lines come from.

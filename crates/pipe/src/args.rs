@@ -48,6 +48,22 @@ impl MessageArgs {
     }
 }
 
+/// What the cells of CSV are.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CsvArgs {
+    /// Columns of CSV that hold text, whatever their cells look like, such as identifiers
+    ///
+    /// A cell by itself can't tell: of the identifiers 0042 and 1234 only one looks like a number. Separated by commas.
+    /// An empty cell is still none.
+    #[arg(
+        long,
+        value_name = "COLUMN,…",
+        value_delimiter = ',',
+        help_heading = "Records"
+    )]
+    pub text: Vec<String>,
+}
+
 /// The form of the closing line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum SummaryFormat {

@@ -120,10 +120,15 @@ impl Judge {
         }
     }
 
-    /// A record that there is nothing to ask the schema of.
+    /// A record that is known to be valid, or that there is nothing to ask the schema of.
     pub(crate) fn pass(&mut self, record: &[u8]) -> Result<(), Halt> {
         self.read(record.len() as u64);
         self.valid(record)
+    }
+
+    /// What a record is checked with.
+    pub(crate) fn validator(&mut self) -> &mut Validator {
+        &mut self.validator
     }
 
     /// A record is wrong before the schema is asked. `None`: it was too long to be kept.

@@ -2,6 +2,7 @@
 //! filter that passes what is valid.
 
 mod args;
+mod cells;
 mod document;
 mod judge;
 mod lines;

@@ -19,7 +19,8 @@ use tapline_pipe::reject::Rejects;
 use crate::args::{Args, Form, applies};
 use crate::judge::{Duty, GRACE, Halt, Judge, Place};
 use crate::source::Asked;
-use crate::{document, lines, table};
+use crate::table::Tables;
+use crate::{document, lines};
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
@@ -56,10 +57,9 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
     );
     let mut work = Work {
         args,
-        schema: &schema,
         console,
         stop: stop.clone(),
-        header: None,
+        tables: Tables::new(&args.csv.text),
         failed: false,
     };
     stop.defer(GRACE).context("a thread for the deadline")?;
@@ -101,11 +101,9 @@ fn check_files(args: &Args, stdout: &io::Stdout) -> Result<()> {
 
 struct Work<'a> {
     args: &'a Args,
-    schema: &'a Schema,
     console: &'a Console,
     stop: Stop,
-    /// The header of the CSV that was passed on.
-    header: Option<Vec<u8>>,
+    tables: Tables<'a>,
     /// An input could not be read.
     failed: bool,
 }
@@ -151,7 +149,7 @@ impl Work<'_> {
             }
             Form::Csv => {
                 let mut rows = Rows::new(source, max_record, self.stop.clone());
-                table::check(&mut rows, self.schema, &mut self.header, place, judge)
+                self.tables.check(&mut rows, place, judge)
             }
         }
     }

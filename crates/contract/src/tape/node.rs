@@ -43,7 +43,28 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Whether the member's name at `index` is this one; `None` if the member is hidden.
+    #[inline]
+    fn is_name(&self, index: u32, name: &str) -> Option<bool> {
+        match self.entry(index) {
+            Entry::String {
+                start,
+                end,
+                escaped,
+            } => {
+                let contents = &self.text[start as usize..end as usize];
+                Some(if escaped {
+                    unescape(contents) == name
+                } else {
+                    contents == name
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// The text of the string or name at `index`; `None` where there is none.
+    #[inline]
     fn string(&self, index: u32) -> Option<Cow<'a, str>> {
         match self.entry(index) {
             Entry::String {
@@ -249,9 +270,19 @@ impl<'a> Object<'a, TapeJson> for Container<'a> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<Node<'a>> {
-        Members::of(self.node, self.len)
-            .find(|(name, _)| **name == **key)
-            .map(|(_, value)| value)
+        let document = self.node.document;
+        let mut name = self.node.index + 1;
+        let mut left = self.len;
+        while left > 0 {
+            let value = name + 1;
+            match document.is_name(name, key) {
+                Some(true) => return Some(self.node.at(value)),
+                Some(false) => left -= 1,
+                None => {}
+            }
+            name = document.after(value);
+        }
+        None
     }
 
     fn members(&self) -> Members<'a> {

@@ -86,9 +86,11 @@ impl Parser<'_, '_> {
         let opened = self.open();
         let first_name = self.names.len();
         let mut len = 0;
+        let mut escaped = false;
         let mut more = self.lexer.enter(depth, b'}')?;
         while more {
             let name = self.lexer.name()?;
+            escaped |= name.escaped;
             self.names.push(Name {
                 index: offset(self.entries.len()),
                 start: offset(name.start),
@@ -100,7 +102,7 @@ impl Parser<'_, '_> {
             len += 1;
             more = self.lexer.more(b'}')?;
         }
-        len -= self.shadow_repeated(first_name);
+        len -= self.shadow_repeated(first_name, escaped);
         self.names.truncate(first_name);
         let next = offset(self.entries.len());
         self.entries[opened] = Entry::Object { len, next };
@@ -130,10 +132,10 @@ impl Parser<'_, '_> {
     }
 
     /// Of each name that the object has more than once, hides all members but the last; how many.
-    fn shadow_repeated(&mut self, first_name: usize) -> u32 {
+    fn shadow_repeated(&mut self, first_name: usize, escaped: bool) -> u32 {
         let lexer = &self.lexer;
         let names = &mut self.names[first_name..];
-        if names.iter().any(|name| name.escaped) || names.len() > 16 {
+        if escaped || names.len() > 16 {
             return shadow_sorted(lexer, names, self.entries);
         }
         let text = |name: &Name| lexer.slice(name.start as usize, name.end as usize);

@@ -7,14 +7,14 @@ fn csv_cells_keep_their_text_and_are_numbers_where_they_are() {
     let csv = "timestamp,value,\"a \"\"b\"\"\"\n\
         2013-12-02 21:15:00,74.93588199999998,1.10\r\n\
         ,007,12345678901234567890\n\
-        \"x,\"\"y\"\"\nz\\\",+1,1e5";
+        \"x,\"\"y\"\"\nz\\\",+1,1.0e5";
     let (out, code, stderr) = replay("data.csv", csv.as_bytes(), &[]);
     let expected = concat!(
         r#"{"timestamp":"2013-12-02 21:15:00","value":74.93588199999998,"a \"b\"":1.10}"#,
         "\n",
         r#"{"timestamp":null,"value":"007","a \"b\"":12345678901234567890}"#,
         "\n",
-        r#"{"timestamp":"x,\"y\"\nz\\","value":"+1","a \"b\"":1e5}"#,
+        r#"{"timestamp":"x,\"y\"\nz\\","value":"+1","a \"b\"":1.0e5}"#,
         "\n",
     );
     assert_eq!((out.as_str(), code), (expected, Some(0)), "{stderr}");
@@ -23,10 +23,10 @@ fn csv_cells_keep_their_text_and_are_numbers_where_they_are() {
 #[test]
 fn lines_of_ndjson_are_written_byte_for_byte() {
     let lines =
-        "{ \"a\" : 1.10, \"b\":12345678901234567890}\r\n\n[1e400,\"\\u00e9 é\"]\n\"x\"\n  7";
+        "{ \"a\" : 1.10, \"b\":12345678901234567890}\r\n\n[1e300,\"\\u00e9 é\"]\n\"x\"\n  7";
     let (out, code, stderr) = replay("data.ndjson", lines.as_bytes(), &["--summary", "json"]);
     let expected =
-        "{ \"a\" : 1.10, \"b\":12345678901234567890}\n[1e400,\"\\u00e9 é\"]\n\"x\"\n  7\n";
+        "{ \"a\" : 1.10, \"b\":12345678901234567890}\n[1e300,\"\\u00e9 é\"]\n\"x\"\n  7\n";
     assert_eq!((out.as_str(), code), (expected, Some(0)), "{stderr}");
     let summary: serde_json::Value = serde_json::from_str(stderr.trim()).unwrap();
     assert_eq!(
@@ -43,15 +43,9 @@ fn bad_rows_are_told_with_their_line_and_leave_their_neighbours_alone() {
     assert_eq!(out, "{\"t\":1,\"v\":2}\n{\"t\":8,\"v\":9}\n");
     assert_eq!(code, Some(1));
     let lines: Vec<_> = stderr.lines().collect();
-    assert_eq!(
-        lines[0],
-        "gen-sim: data.csv:3: the row has 1 cells, the header 2"
-    );
-    assert_eq!(
-        lines[1],
-        "gen-sim: data.csv:4: the row has 3 cells, the header 2"
-    );
-    assert_eq!(lines[2], "gen-sim: data.csv:6: cell 1 is not UTF-8");
+    assert_eq!(lines[0], "gen-sim: data.csv:3: 1 cells under a header of 2");
+    assert_eq!(lines[1], "gen-sim: data.csv:4: 3 cells under a header of 2");
+    assert_eq!(lines[2], "gen-sim: data.csv:6: the cell \"t\" is not UTF-8");
     let summary: serde_json::Value = serde_json::from_str(lines[3]).unwrap();
     assert_eq!(summary["read"], 5);
     assert_eq!(summary["delivered"], 2);
@@ -95,7 +89,7 @@ fn records_over_the_limit_are_rejected() {
     let (out, code, stderr) = replay("data.csv", csv.as_bytes(), &["--max-record", "1KiB"]);
     assert_eq!((out.as_str(), code), ("{\"t\":1}\n{\"t\":2}\n", Some(1)));
     assert!(
-        stderr.contains("data.csv:3: the row is over --max-record"),
+        stderr.contains("data.csv:3: a row is over --max-record"),
         "{stderr}"
     );
     let json = format!("1\n\"{long}\"\n2\n");
@@ -109,15 +103,54 @@ fn records_over_the_limit_are_rejected() {
 
 #[test]
 fn an_empty_recording_is_none_and_so_is_one_of_a_header_alone() {
-    for (name, content) in [
-        ("e.csv", ""),
-        ("e.ndjson", ""),
-        ("h.csv", "a,b\n"),
-        ("n.ndjson", "\n\n"),
-    ] {
+    for (name, content) in [("e.ndjson", ""), ("h.csv", "a,b\n"), ("n.ndjson", "\n\n")] {
         let (out, code, _) = replay(name, content.as_bytes(), &[]);
         assert_eq!((out.as_str(), code), ("", Some(0)), "{name}");
     }
+}
+
+#[test]
+fn a_csv_without_a_header_could_not_be_read() {
+    for content in ["", "\n\r\n", "\u{feff}"] {
+        let (out, code, stderr) = replay("e.csv", content.as_bytes(), &[]);
+        assert_eq!((out.as_str(), code), ("", Some(2)));
+        assert!(
+            stderr.contains("e.csv: no header: CSV begins with a row of column names"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn identifiers_in_csv_are_text_where_they_could_be_meant_or_text_is_said() {
+    let csv = b"\xef\xbb\xbfid,n,,\n3946E1,1e+5,,\n888E050011,1e999,,\n0042,true,,\n1234,,,\n";
+    let (out, code, stderr) = replay("data.csv", csv, &[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(
+        out,
+        "{\"id\":\"3946E1\",\"n\":1e+5}\n\
+         {\"id\":\"888E050011\",\"n\":\"1e999\"}\n\
+         {\"id\":\"0042\",\"n\":true}\n\
+         {\"id\":1234,\"n\":null}\n"
+    );
+    let (out, code, stderr) = replay("data.csv", csv, &["--text", "id,n"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(
+        out,
+        "{\"id\":\"3946E1\",\"n\":\"1e+5\"}\n\
+         {\"id\":\"888E050011\",\"n\":\"1e999\"}\n\
+         {\"id\":\"0042\",\"n\":\"true\"}\n\
+         {\"id\":\"1234\",\"n\":null}\n"
+    );
+    let (_, code, stderr) = replay("data.csv", csv, &["--text", "ID"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.contains("line 1: the header has no column \"ID\" (--text), but id, n"),
+        "{stderr}"
+    );
+    let (_, code, stderr) = replay("data.ndjson", b"{}\n", &["--text", "id"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--text is for CSV"), "{stderr}");
 }
 
 #[test]
@@ -256,7 +289,7 @@ fn recordings_that_cannot_be_read_are_refused() {
     let twice = path("twice.csv", b"a,b,a\n1,2,3\n");
     refused(
         &["--replay", &twice],
-        &["twice.csv: line 1: the header has 'a' twice"],
+        &["twice.csv: line 1: the header has the column \"a\" twice"],
     );
     let latin = path("latin.csv", b"a,\xe9\n1,2\n");
     refused(

@@ -1,4 +1,7 @@
-//! CSV (RFC 4180): its rows, and their cells as JSON values.
+//! CSV (RFC 4180) with a header, its rows as JSON objects. The one reader of all tools.
 
-pub mod cell;
+pub mod header;
+pub mod object;
 pub mod rows;
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,7 @@ impl Scanned {
         Number::Float(self.float(text))
     }
 
+    #[inline]
     fn integer(&self, text: &[u8], fits: bool) -> Number {
         let digits = if fits {
             Some(self.digits)
@@ -128,6 +129,7 @@ impl Scanned {
 
 /// `digits` / 10^`fraction`, rounded once: both operands are exact (digits below 2^53, a power of
 /// ten up to 10^22), so the division gives the nearest double (Clinger's fast path).
+#[inline]
 fn decimal(digits: u64, fraction: usize, negative: bool) -> f64 {
     const POWERS: [f64; 20] = [
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,

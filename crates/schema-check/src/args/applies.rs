@@ -16,6 +16,8 @@ pub(crate) enum When {
     Lines,
     /// With an input of NDJSON.
     Ndjson,
+    /// Where rows of CSV are checked.
+    Rows,
 }
 
 /// All options.
@@ -29,6 +31,7 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
     (When::Documents, &["max_document"]),
     (When::Lines, &["max_record"]),
     (When::Ndjson, &["envelope"]),
+    (When::Rows, &["text"]),
 ];
 
 /// Refuses an option that was typed and can't apply to inputs of these forms.
@@ -51,6 +54,10 @@ pub(crate) fn check(args: &Args, forms: &[Form]) -> Result<(), applies::DoesNotA
             When::Lines => (
                 forms.iter().any(|form| *form != Form::Json),
                 "all inputs are JSON documents; --max-document is for these",
+            ),
+            When::Rows => (
+                forms.contains(&Form::Csv),
+                "no input is CSV; the values of JSON have types",
             ),
         };
         (!applies).then(|| why.to_owned())
@@ -90,6 +97,8 @@ mod tests {
         };
         assert!(checked("--max-document 64MiB", &[Form::Ndjson, Form::Csv]).is_err());
         assert!(checked("--max-record 1MiB", &[Form::Json]).is_err());
+        assert!(checked("--text a", &[Form::Json, Form::Ndjson]).is_err());
+        checked("--text a", &[Form::Csv, Form::Ndjson]).unwrap();
         let both = [Form::Ndjson, Form::Json];
         checked("--max-document 1MiB --max-record 1MiB", &both).unwrap();
     }

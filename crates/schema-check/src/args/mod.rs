@@ -5,7 +5,7 @@ pub(crate) mod applies;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use tapline_pipe::args::{MessageArgs, RecordArgs, RejectArgs, SummaryArgs};
+use tapline_pipe::args::{CsvArgs, MessageArgs, RecordArgs, RejectArgs, SummaryArgs};
 use tapline_pipe::units::parse_size;
 
 /// Checks JSON documents, NDJSON and CSV against a JSON Schema
@@ -52,6 +52,9 @@ pub(crate) struct Args {
     pub(crate) envelope: bool,
 
     #[command(flatten)]
+    pub(crate) csv: CsvArgs,
+
+    #[command(flatten)]
     pub(crate) rejects: RejectArgs,
 
     #[command(flatten)]
@@ -88,8 +91,9 @@ pub(crate) enum Form {
     Ndjson,
     /// CSV with a header (RFC 4180); each row is an object with the header's names
     ///
-    /// A cell is a number, true or false where the schema's type for its column is one, else a string. An empty
-    /// cell is null where the schema allows null, an empty string where it allows a string, and else missing.
+    /// A cell is a number or a boolean where it looks like one and the schema allows one in its column, else a string
+    /// (see --text). An empty cell is null where the schema allows null, an empty string where it allows that, and else
+    /// missing. A column without a name must be empty, but the first.
     Csv,
 }
 
