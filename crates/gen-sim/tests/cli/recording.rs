@@ -299,7 +299,7 @@ fn recordings_that_cannot_be_read_are_refused() {
     let fine = path("fine.csv", b"a,b\n1,2\n");
     refused(
         &["--replay", &fine, "--time-field", "t"],
-        &["no column 't'", "but a, b"],
+        &["no column \"t\"", "but a, b"],
     );
     let none = path("fine.txt", b"a,b\n1,2\n");
     refused(&["--replay", &none], &["--replay-format"]);
