@@ -30,8 +30,8 @@ impl Frames {
         }
     }
 
-    /// The value without its frame. What has no frame, or one of a schema that the registry doesn't know,
-    /// passes as it is.
+    /// The value without its frame. What has no frame, or one of a schema that the registry doesn't know or
+    /// refuses to be asked for, passes as it is.
     ///
     /// # Errors
     ///
@@ -95,7 +95,13 @@ impl Frames {
                     ..as_it_is
                 })
             }
-            Err(error @ RegistryError::NotFound { .. }) => {
+            // Bytes that look like a frame can name a schema that the registry doesn't even want to be asked for.
+            Err(
+                error @ (RegistryError::NotFound { .. }
+                | RegistryError::Refused {
+                    status: 400 | 422, ..
+                }),
+            ) => {
                 self.tell(record, &format!("{error}; its values pass as they are"));
                 Ok(Unframed {
                     schema_id,
