@@ -328,3 +328,25 @@ fn a_bridge_needs_no_shell_and_no_envelope_flag_and_a_filter_may_drop_everything
     assert_eq!(counts(&ran).delivered, 301);
     assert_eq!(count_lines(&consumed(&brokers, "u", &[])), 302);
 }
+
+#[test]
+fn a_window_that_a_filter_has_filled_is_told() {
+    let brokers = DevBrokers::start();
+    let mut tap = Run::tool("topic-tap")
+        .args([
+            &brokers.mqtt_topic("t"),
+            "-v",
+            "--exec",
+            "exec cat >/dev/null",
+        ])
+        .limit(LONG)
+        .start();
+    tap.wait_for_stderr(": tapping");
+    let publish = Run::tool("mqtt-pub").arg(brokers.mqtt_topic("t"));
+    publish.finish_with("1\n".repeat(200)).assert_code(0);
+    tap.wait_for_stderr(": 100 records wait for an ack");
+    tap.signal(Signal::TERM);
+    let ran = tap.wait();
+    ran.assert_code(143);
+    assert_eq!(ran.stderr.matches("wait for an ack").count(), 1);
+}

@@ -75,7 +75,7 @@ fn wrong_arguments_are_refused_with_2() {
         (&["kafka://h/t", "--partition", "x"], "--partition"),
         (&["kafka://h/t", "-z", "rar"], "zstd"),
         (&["kafka://h/t", "--connect-timeout", "7"], "not a duration"),
-        (&["kafka://h/t", "--acks-to", "/tmp/x"], "need --envelope"),
+        (&["kafka://h/t", "--acks-to", "/tmp/x"], "needs --envelope"),
         (&["kafka://h/t", "--rejects", "/"], "/: "),
     ];
     for (arguments, part) in table {

@@ -140,7 +140,7 @@ fn wrong_arguments_are_refused_with_2() {
             "/no/such",
         ),
         (&["mqtts://h/t", "--ca-file", "/no/such"], "/no/such"),
-        (&["mqtt://h/t", "--acks-to", "/tmp/x"], "need --envelope"),
+        (&["mqtt://h/t", "--acks-to", "/tmp/x"], "needs --envelope"),
     ];
     for (arguments, part) in table {
         let finished = tool(arguments).finish();

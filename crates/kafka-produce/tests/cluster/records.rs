@@ -179,7 +179,7 @@ fn envelopes_are_copied_exactly() {
             .all(|record| record.headers.as_slice() == std::slice::from_ref(&by))
     );
     // What is no envelope has no number; the next that is one acknowledges it too.
-    assert_eq!(fs::read_to_string(acks).unwrap().lines().last(), Some("5"));
+    assert!(fs::read_to_string(acks).unwrap().ends_with("5\nend\n"));
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn what_vouches_comes_after_what_it_vouches_for_is_durable() {
                 );
             } else {
                 assert_eq!(ran.ending, Ok(Ending::Complete));
-                assert_eq!(vouched, ("3\n".to_owned(), 3), "{journal}");
+                assert_eq!(vouched, ("3\nend\n".to_owned(), 3), "{journal}");
             }
         }
     }

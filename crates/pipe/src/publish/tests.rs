@@ -268,7 +268,8 @@ fn a_line_over_the_limit_takes_no_neighbour_with_it() {
 
 #[test]
 fn envelopes_give_their_value_and_their_seq_is_acknowledged() {
-    let input = b"{\"seq\":7,\"value\":1.10}\n{\"seq\":8}\n{\"seq\":9,\"tombstone\":true}\n";
+    let input =
+        b"{\"seq\":7,\"value\":1.10}\n{\"seq\":8,\"n\":1}\n{\"seq\":9,\"tombstone\":true}\n";
     let mut client = Scripted::default();
     let ran = publish(&mut client, input, Stop::manual().unwrap(), |plan| {
         plan.envelope = true;
@@ -276,7 +277,32 @@ fn envelopes_give_their_value_and_their_seq_is_acknowledged() {
     assert_eq!(client.sent, ["1.10", ""]);
     assert_eq!((ran.summary.delivered, ran.summary.rejected), (2, 1));
     assert!(ran.rejects.contains("bad-envelope"), "{}", ran.rejects);
-    assert_eq!((ran.acks.lines().last(), ran.checkpoint), (Some("9"), 3));
+    assert_eq!((ran.acks.as_str(), ran.checkpoint), ("9\nend\n", 3));
+}
+
+#[test]
+fn a_seq_alone_is_settled_and_passed_on_and_sent_nowhere() {
+    let input = b"{\"seq\":1}\n{\"seq\":2,\"value\":2}\n{\"seq\":3}\n";
+    let mut client = Scripted::default();
+    let ran = publish(&mut client, input, Stop::manual().unwrap(), |plan| {
+        plan.envelope = true;
+    });
+    assert_eq!(client.sent, ["2"]);
+    let counts = (
+        ran.summary.read,
+        ran.summary.delivered,
+        ran.summary.rejected,
+    );
+    assert_eq!((counts, ran.rejects.as_str()), ((1, 1, 0), ""));
+    assert_eq!(ran.tee.as_bytes(), input);
+    assert_eq!((ran.acks.as_str(), ran.checkpoint), ("3\nend\n", 3));
+    assert_eq!(
+        ran.report
+            .lines()
+            .filter(|line| line.contains("\"line\":"))
+            .count(),
+        1
+    );
 }
 
 #[test]

@@ -26,6 +26,39 @@ fn the_filter_passes_valid_lines_byte_for_byte() {
 }
 
 #[test]
+fn of_an_envelope_whose_value_is_not_valid_its_seq_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rejects");
+    let valid = format!(r#"{{"seq":1,"topic":"t","key":"k","value":{READING}}}"#);
+    let lines = [
+        &valid,
+        r#"{"seq":2,"value":{"generatorID":7}}"#,
+        r#"{"seq":3,"value_text":"not JSON"}"#,
+        r#"{"seq":4,"tombstone":true}"#,
+        r#"{"seq":5}"#,
+        "no envelope",
+    ];
+    let path = file.to_str().unwrap();
+    let arguments = ["--pass", "-J", "--rejects", path, "--summary", "json"];
+    let output = check(&arguments, lines.join("\n"));
+    let (code, stdout, stderr) = parts(&output);
+    let left = [lines[0], r#"{"seq":2}"#, r#"{"seq":3}"#, lines[3], lines[4]];
+    assert_eq!((code, stdout), (1, (left.join("\n") + "\n").as_str()));
+    assert!(
+        stderr.contains(r#""read":5,"delivered":2,"rejected":3"#),
+        "{stderr}"
+    );
+    let rejects = rejects(&file);
+    let told = |index: usize, member: &str| rejects[index][member].as_str().unwrap().to_owned();
+    assert_eq!(
+        (told(0, "reason"), told(0, "record")),
+        ("invalid".to_owned(), lines[1].to_owned())
+    );
+    assert_eq!(told(1, "reason"), "not-json");
+    assert_eq!(told(2, "reason"), "bad-envelope");
+}
+
+#[test]
 fn no_bad_line_costs_its_neighbours() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rejects");
