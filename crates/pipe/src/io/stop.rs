@@ -25,8 +25,9 @@ use signal_hook::{
     flag, low_level,
 };
 
-/// How long after its drain a tool may take for rejects, closing line and orderly ends of connections.
-const FINISH: Duration = Duration::from_secs(10);
+/// How long after its drain a tool may take for rejects, closing line and orderly ends of connections: mqtt-pub allows
+/// 10 s for the last alone.
+const FINISH: Duration = Duration::from_secs(20);
 
 /// Which signal asked for the stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
