@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::units::LONGEST;
+
 /// A stall is made up for by at most this much work at once, so that a slow reader is not followed by a
 /// flood.
 const CATCH_UP: Duration = Duration::from_millis(100);
@@ -14,15 +16,14 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// `per_second` events a second, the first of them at `now`.
-    ///
-    /// # Panics
-    ///
-    /// If the rate isn't above zero, which [`parse_rate`](crate::units::parse_rate) sees to.
+    /// `per_second` events a second, the first of them at `now`. There is never more than
+    /// [`LONGEST`](crate::units::LONGEST) between two.
     #[must_use]
     pub fn new(per_second: f64, now: Instant) -> Self {
         Self {
-            interval: Duration::from_secs_f64(1.0 / per_second),
+            interval: Duration::try_from_secs_f64(1.0 / per_second)
+                .unwrap_or(LONGEST)
+                .min(LONGEST),
             due: now,
         }
     }
@@ -36,7 +37,8 @@ impl Pace {
     /// An event took place.
     pub fn passed(&mut self, now: Instant) {
         let earliest = now.checked_sub(CATCH_UP.max(self.interval)).unwrap_or(now);
-        self.due = self.due.max(earliest) + self.interval;
+        let from = self.due.max(earliest);
+        self.due = from.checked_add(self.interval).unwrap_or(from);
     }
 }
 

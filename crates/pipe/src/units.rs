@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
-/// A duration: `250ms`, `5s`, `2m`, `1h`, `1h 30m`. A number without a unit is refused.
+/// The longest duration and the longest time between two events, 1,000 years of 365 days: far longer than anybody
+/// waits, and short enough that a clock can be added to it.
+pub const LONGEST: Duration = Duration::from_hours(24 * 365_000);
+
+/// A duration: `250ms`, `5s`, `2m`, `1h`, `1h 30m`. A number without a unit is refused, and so is more than
+/// [`LONGEST`].
 ///
 /// # Errors
 ///
 /// A sentence for the person who typed it.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| format!("'{text}' is not a duration such as 250ms, 5s, 2m or 1h"))
+    let duration = humantime::parse_duration(text)
+        .map_err(|_| format!("'{text}' is not a duration such as 250ms, 5s, 2m or 1h"))?;
+    if duration > LONGEST {
+        return Err(format!("'{text}' is more than 1000 years"));
+    }
+    Ok(duration)
 }
 
 /// A size in bytes: `512`, `64KiB` (1,024 each), `1MB` (1,000,000).
@@ -36,7 +45,8 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
     number.checked_mul(unit).ok_or_else(wrong)
 }
 
-/// Events per second: `100/s`, `0.5/s`, `30/m`, `10/h`, or a bare number, which is per second.
+/// Events per second: `100/s`, `0.5/s`, `30/m`, `10/h`, or a bare number, which is per second; at least one in
+/// [`LONGEST`].
 ///
 /// # Errors
 ///
@@ -51,11 +61,14 @@ pub fn parse_rate(text: &str) -> Result<f64, String> {
         _ => return Err(wrong()),
     };
     let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-    if number.is_finite() && number > 0.0 {
-        Ok(number / seconds)
-    } else {
-        Err(wrong())
+    if !number.is_finite() || number <= 0.0 {
+        return Err(wrong());
     }
+    let rate = number / seconds;
+    if rate < 1.0 / LONGEST.as_secs_f64() {
+        return Err(format!("'{text}' is less than one in 1000 years"));
+    }
+    Ok(rate)
 }
 
 /// A count with its thousands apart: `1,234,567`.
@@ -85,6 +98,24 @@ mod tests {
                 && parse_duration("").is_err()
                 && parse_duration("-1s").is_err()
         );
+    }
+
+    #[test]
+    fn a_clock_can_be_added_to_every_duration_and_interval() {
+        let now = std::time::Instant::now();
+        let longest = parse_duration("365000d").unwrap();
+        assert!(now.checked_add(longest * 2).is_some());
+        for text in ["365001d", "18446744073709551615s", "500000000000y"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        for text in ["1e-20/s", "1e-300/h", "5e-324"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        for text in ["1e-10/s", "1e300/s"] {
+            let mut pace = crate::pace::Pace::new(parse_rate(text).unwrap(), now);
+            pace.passed(now);
+            assert!(pace.wait(now) <= LONGEST, "{text}");
+        }
     }
 
     #[test]
