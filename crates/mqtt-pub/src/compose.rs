@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tapline_contract::validator::Validator;
-use tapline_mqtt::{Message, Properties, Qos, topic};
+use tapline_mqtt::text::disallowed;
+use tapline_mqtt::{Message, Properties, Qos, Refusal, check_field, topic};
 use tapline_pipe::envelope::{Envelope, Value};
 use tapline_pipe::field::Field;
 use tapline_pipe::publish::Outgoing;
@@ -47,9 +48,7 @@ impl Composer {
         }
         let topic = self.topic(value, envelope)?;
         let properties = self.properties(value, envelope)?;
-        let qos = envelope
-            .and_then(|envelope| envelope.qos)
-            .and_then(Qos::from_level);
+        let qos = envelope.map_or(Ok(None), envelope_qos)?;
         let retained = envelope.and_then(|envelope| envelope.retain);
         Ok(Message {
             topic,
@@ -109,6 +108,18 @@ impl Composer {
     }
 }
 
+/// The quality of service that an envelope asks for, if it does.
+fn envelope_qos(envelope: &Envelope<'_>) -> Result<Option<Qos>, Rejection> {
+    let Some(level) = envelope.qos else {
+        return Ok(None);
+    };
+    let qos = Qos::from_level(level).ok_or_else(|| {
+        let detail = format!("qos {level}: the quality of service is 0, 1 or 2");
+        Rejection::new(Reason::BadEnvelope, detail).at("/qos")
+    })?;
+    Ok(Some(qos))
+}
+
 /// Adds user properties with the fields of the record.
 pub(crate) fn add_headers(
     headers: &[(String, Template)],
@@ -117,7 +128,7 @@ pub(crate) fn add_headers(
 ) -> Result<(), Rejection> {
     for (name, template) in headers {
         let mut text = String::new();
-        template.render(value, &mut text)?;
+        template.render_checked(value, &mut text, check_text)?;
         properties.user.push((name.clone(), text));
     }
     Ok(())
@@ -136,11 +147,25 @@ pub(crate) fn render_topic(
 
 /// A device must not choose its topic level, and cannot use what a topic name does not allow.
 fn check_level(field: &Field, text: &str) -> Result<(), Rejection> {
-    match text.find(['/', '+', '#', '\0']) {
+    check_text(field, text)?;
+    match text.chars().find(|c| ['/', '+', '#'].contains(c)) {
         None => Ok(()),
-        Some(at) => {
-            let found = text[at..].chars().next().unwrap_or('\0').escape_debug();
+        Some(found) => {
             let detail = format!("the field holds '{found}', which a level of a topic cannot");
+            Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
+        }
+    }
+}
+
+/// A device must not send what a broker hangs up on: that would be the end of its neighbours, too.
+pub(crate) fn check_text(field: &Field, text: &str) -> Result<(), Rejection> {
+    match disallowed(text) {
+        None => Ok(()),
+        Some(found) => {
+            let code = u32::from(found);
+            let detail = format!(
+                "the field holds U+{code:04X}, a control character or non-character, which no text of MQTT can"
+            );
             Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
         }
     }
@@ -193,6 +218,18 @@ fn payload(record: &Outgoing<'_>) -> Bytes {
 /// Whole seconds, as properties have them.
 pub(crate) fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// What the texts beside a template's fields, and a header's name, say is wrong before any record is read.
+///
+/// # Errors
+///
+/// A character that no text of MQTT can hold, or more bytes.
+pub(crate) fn check_headers(headers: &[(String, Template)]) -> Result<(), Refusal> {
+    headers.iter().try_for_each(|(name, template)| {
+        check_field(name)?;
+        template.texts().try_for_each(check_field)
+    })
 }
 
 /// What the template says is wrong before any record is read.
@@ -278,6 +315,76 @@ mod tests {
             assert_eq!(rejection.reason, Reason::BadField, "{line:?}");
             assert_eq!(rejection.path.as_deref(), Some("/id"));
             assert!(!rejection.detail.contains('\0'));
+        }
+    }
+
+    #[test]
+    fn what_a_broker_hangs_up_on_is_rejected_wherever_the_record_puts_it() {
+        for found in [
+            "\\u0001",
+            "\\u007f",
+            "\\u0085",
+            "\\ufdd0",
+            "\\uffff",
+            "\\ud83f\\udffe",
+        ] {
+            let line: &'static str = format!("{{\"id\":\"x{found}\"}}").leak();
+            let template = || Some("g/{id}".parse().unwrap());
+            let mut composers = [
+                Composer {
+                    topic: template(),
+                    ..composer(None)
+                },
+                Composer {
+                    response_topic: template(),
+                    ..composer(Some("t"))
+                },
+                Composer {
+                    headers: vec![("h".to_owned(), "{id}".parse().unwrap())],
+                    ..composer(Some("t"))
+                },
+            ];
+            for composer in &mut composers {
+                let rejection = plain(composer, line.as_bytes()).unwrap_err();
+                assert_eq!(rejection.reason, Reason::BadField, "{line}");
+                assert_eq!(rejection.path.as_deref(), Some("/id"));
+                assert!(rejection.detail.contains("U+"), "{}", rejection.detail);
+            }
+            let envelope = format!("{{\"topic\":\"a/{found}\",\"value\":1}}");
+            let rejection = enveloped(&mut composer(None), envelope.leak().as_bytes()).unwrap_err();
+            assert_eq!(rejection.reason, Reason::BadEnvelope, "{found}");
+        }
+    }
+
+    #[test]
+    fn a_topic_of_more_levels_than_brokers_take_is_rejected() {
+        let line = format!("{{\"topic\":\"{}\",\"value\":1}}", "a/".repeat(300));
+        let rejection = enveloped(&mut composer(None), line.leak().as_bytes()).unwrap_err();
+        assert_eq!(rejection.reason, Reason::BadEnvelope);
+        assert!(
+            rejection.detail.contains("201 levels"),
+            "{}",
+            rejection.detail
+        );
+    }
+
+    #[test]
+    fn an_envelope_with_a_quality_of_service_that_does_not_exist_is_rejected() {
+        for level in [3, 7, 255] {
+            let line = format!("{{\"topic\":\"a\",\"qos\":{level},\"value\":1}}");
+            let rejection = enveloped(&mut composer(None), line.leak().as_bytes()).unwrap_err();
+            assert_eq!(rejection.reason, Reason::BadEnvelope);
+            assert_eq!(rejection.path.as_deref(), Some("/qos"));
+        }
+    }
+
+    #[test]
+    fn headers_that_no_packet_can_hold_are_found_before_any_record() {
+        let header = |name: &str, text: &str| vec![(name.to_owned(), text.parse().unwrap())];
+        assert!(check_headers(&header("a b", "{x} ü")).is_ok());
+        for (name, text) in [("a\u{1}", "x"), ("a", "\u{ffff}{x}")] {
+            let refusal = check_headers(&header(name, text)).unwrap_err();
+            assert!(matches!(refusal, Refusal::Character(_)), "{refusal}");
         }
     }
 

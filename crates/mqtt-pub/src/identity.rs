@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use tapline_mqtt::{Properties, SessionOptions, Will};
-use tapline_pipe::field::Field;
 use tapline_pipe::reject::{Reason, Rejection};
 use tapline_pipe::template::Template;
 
 use crate::args::Args;
-use crate::compose::seconds;
+use crate::compose::{check_text, seconds};
 use crate::notice::Notice;
 
 /// What client identifiers begin with if nothing else is asked for.
@@ -67,7 +66,7 @@ impl Identity {
         let Some(per) = &self.per else {
             return Ok(());
         };
-        per.render_checked(value, name, check_identifier)?;
+        per.render_checked(value, name, check_text)?;
         let most = usize::from(u16::MAX);
         let wrong = if name.is_empty() {
             "a client identifier cannot be made of nothing".to_owned()
@@ -99,18 +98,5 @@ impl Identity {
         let birth = self.birth.as_ref().map(|birth| birth.message(value));
         options.birth = birth.transpose()?;
         Ok(())
-    }
-}
-
-/// NUL may not stand in a text of MQTT [MQTT-1.5.4-2], and a broker may hang up on the other control
-/// characters (section 1.5.4).
-fn check_identifier(field: &Field, text: &str) -> Result<(), Rejection> {
-    match text.chars().find(|c| c.is_control()) {
-        None => Ok(()),
-        Some(found) => {
-            let found = found.escape_debug();
-            let detail = format!("the field holds '{found}', which a client identifier cannot");
-            Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
-        }
     }
 }

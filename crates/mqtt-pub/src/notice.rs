@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
-use tapline_mqtt::{Message, Properties, Qos};
+use anyhow::{Context, bail};
+use tapline_mqtt::{Message, Properties, Qos, check_field};
 use tapline_pipe::reject::{Reason, Rejection};
 use tapline_pipe::template::Template;
 
-use crate::compose::{add_headers, render_topic};
+use crate::compose::{add_headers, check_headers, check_template, render_topic};
 
 /// A message of a client about itself.
 #[derive(Debug)]
@@ -35,6 +35,10 @@ impl Notice {
                 bail!("--{name}-{what}: {{fields}} need --client-per; '{{{{' stands for a brace");
             }
         }
+        check_template(&self.topic).with_context(|| format!("--{name}-topic"))?;
+        check_headers(&self.headers).with_context(|| format!("--{name}-header"))?;
+        check_field(self.properties.content_type.as_deref().unwrap_or_default())
+            .with_context(|| format!("--{name}-content-type"))?;
         let payload = self.payload.as_ref().and_then(Template::constant);
         if payload.is_some_and(|text| text.len() > usize::from(u16::MAX)) {
             bail!("--{name}-payload: it has more than 65535 bytes");

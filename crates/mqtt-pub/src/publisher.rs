@@ -211,7 +211,7 @@ fn reject(refusal: &Refusal) -> Rejection {
             Reason::Refused
         }
         Refusal::FieldTooLong
-        | Refusal::Nul
+        | Refusal::Character(_)
         | Refusal::ResponseTopic(_)
         | Refusal::PayloadFormat => Reason::BadField,
         Refusal::Abandoned | Refusal::SessionEnded(_) => Reason::NotDelivered,

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, anyhow, bail};
 use tapline_contract::schema::Schema;
-use tapline_mqtt::{Address, Capacity, Qos, Reactor, Version, topic};
+use tapline_mqtt::{Address, Capacity, Qos, Reactor, Version, check_field, topic};
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::io::files::Files;
@@ -21,7 +21,7 @@ use tapline_pipe::template::Template;
 
 use crate::args::{Args, applies};
 use crate::clients::{Bounds, Clients};
-use crate::compose::{Composer, check_template, seconds};
+use crate::compose::{Composer, check_headers, check_template, seconds};
 use crate::descriptors;
 use crate::identity::Identity;
 use crate::publisher::{Asks, Publisher};
@@ -126,6 +126,8 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
             console.warn(format_args!("{name}: {}", oddity.describe()));
         }
     }
+    check_headers(&args.headers).context("--header")?;
+    check_field(args.content_type.as_deref().unwrap_or_default()).context("--content-type")?;
     if args.connect.mqtt_version == Version::V311 && args.publish.envelope {
         console.warn("MQTT 3.1.1 has no properties: those of the envelopes are not sent");
     }

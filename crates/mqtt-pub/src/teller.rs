@@ -15,6 +15,7 @@ pub(crate) struct Teller {
     /// Clients that had a connection and have none, or want one in vain.
     away: Arc<AtomicUsize>,
     told_expiry: Arc<AtomicBool>,
+    told_repeated: Arc<AtomicBool>,
 }
 
 impl Teller {
@@ -24,6 +25,7 @@ impl Teller {
             broker,
             away: Arc::default(),
             told_expiry: Arc::default(),
+            told_repeated: Arc::default(),
         }
     }
 
@@ -79,9 +81,15 @@ impl One {
                     console.info(format_args!("{broker}: all clients are connected again"));
                 }
             }
-            Event::Lost { why, retry_in } => {
+            Event::Lost {
+                why,
+                retry_in,
+                repeated,
+            } => {
                 let known = self.away.swap(true, Ordering::Relaxed);
-                if !known && self.all.away.fetch_add(1, Ordering::Relaxed) == 0 {
+                let first = !known && self.all.away.fetch_add(1, Ordering::Relaxed) == 0;
+                // Why it goes on is told once, of all clients.
+                if first || repeated && !self.all.told_repeated.swap(true, Ordering::Relaxed) {
                     console.warn(format_args!("{who}: {why}; trying again"));
                 } else {
                     console.verbose(format_args!("{who}: {why}; trying again in {retry_in:.1?}"));

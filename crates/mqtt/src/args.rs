@@ -15,6 +15,8 @@ use clap::Args;
 use tapline_pipe::units::parse_duration;
 
 use crate::address::Broker;
+use crate::check::check_field;
+use crate::error::Refusal;
 use crate::options::{Credentials, SessionOptions};
 use crate::protocol::Version;
 use crate::transport::{Tls, TlsError, TlsFiles};
@@ -108,9 +110,14 @@ pub enum ArgsError {
     /// The files for TLS.
     #[error("TLS: {0}")]
     Tls(TlsError),
-    /// The client identifier is longer than a packet can say.
-    #[error("--client-id: it has more than 65535 bytes, or holds NUL")]
-    ClientId,
+    /// The client identifier or the user name can't be in a packet.
+    #[error("{option}: {why}")]
+    Text {
+        /// The option.
+        option: &'static str,
+        /// Why not.
+        why: Refusal,
+    },
 }
 
 impl ConnectArgs {
@@ -131,10 +138,15 @@ impl ConnectArgs {
     ) -> Result<SessionOptions, ArgsError> {
         // Each `RandomState` has keys of its own: enough to tell clients apart, and no secret.
         let seed = RandomState::new().hash_one(tool);
+        let texts = [
+            ("--client-id", &self.client_id),
+            ("--username", &self.username),
+        ];
+        for (option, text) in texts {
+            check_field(text.as_deref().unwrap_or_default())
+                .map_err(|why| ArgsError::Text { option, why })?;
+        }
         let client_id = match &self.client_id {
-            Some(id) if id.len() > usize::from(u16::MAX) || id.contains('\0') => {
-                return Err(ArgsError::ClientId);
-            }
             Some(id) if !id.is_empty() => id.clone(),
             // At most 23 characters, which every broker takes [MQTT-3.1.3-5].
             _ => format!("{tool:.12}-{:010x}", seed >> 24),
@@ -212,16 +224,28 @@ mod tests {
     }
 
     fn options(arguments: &[&str], password: Option<&str>) -> SessionOptions {
+        try_options(arguments, password).unwrap()
+    }
+
+    fn try_options(
+        arguments: &[&str],
+        password: Option<&str>,
+    ) -> Result<SessionOptions, ArgsError> {
         let tool = Tool::try_parse_from([&["tool"], arguments].concat()).unwrap();
         let broker = "mqtt://h/t".parse::<crate::Address>().unwrap().broker;
+        let password = password.map(str::to_owned);
         tool.connect
-            .options(
-                broker,
-                "tool",
-                Duration::from_secs(1),
-                password.map(str::to_owned),
-            )
-            .unwrap()
+            .options(broker, "tool", Duration::from_secs(1), password)
+    }
+
+    #[test]
+    fn a_name_that_no_packet_can_hold_is_refused_with_its_option() {
+        for option in ["--client-id", "--username"] {
+            for name in ["a\u{1}", "a\u{85}", "\u{ffff}", &"x".repeat(65_536)] {
+                let error = try_options(&[option, name], None).err().unwrap();
+                assert!(error.to_string().starts_with(option), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl Backoff {
         self.current = FIRST;
     }
 
+    /// Makes the next wait no longer than this.
+    pub(crate) fn limit(&mut self, longest: Duration) {
+        self.current = self.current.min(longest);
+    }
+
     /// The time to wait now, between half of the current step and all of it.
     pub(crate) fn next(&mut self) -> Duration {
         // xorshift64: enough to tell clients apart.
@@ -66,6 +71,8 @@ mod tests {
             assert!(wait >= step / 2 && wait <= step, "{wait:?} of {step:?}");
             step = (step * 2).min(LAST);
         }
+        backoff.limit(FIRST * 3);
+        assert!(backoff.next() > FIRST && backoff.next() > FIRST * 2);
         backoff.reset();
         assert!(backoff.next() <= FIRST);
     }

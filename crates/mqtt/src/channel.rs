@@ -41,9 +41,26 @@ struct Outbox {
 
 #[derive(Debug)]
 struct Inbox {
-    deliveries: VecDeque<Delivery>,
+    deliveries: VecDeque<Held>,
     bytes: usize,
     status: Status,
+}
+
+/// A delivery and the memory that it holds, which is more than its own bytes: see [`Held::new`].
+#[derive(Debug)]
+pub(crate) struct Held {
+    delivery: Delivery,
+    pub(crate) bytes: usize,
+}
+
+impl Held {
+    /// `read` bytes of the input came with it: its packet, and what was before it since the last delivery. Its payload is
+    /// a part of the buffer that they were read into, and that buffer lives as long as it does.
+    pub(crate) fn new(delivery: Delivery, read: usize) -> Self {
+        let properties = delivery.properties.as_ref();
+        let bytes = size_of::<Self>() + read + properties.map_or(0, |own| own.size());
+        Self { delivery, bytes }
+    }
 }
 
 /// What the two sides of a session share.
@@ -179,9 +196,11 @@ impl Shared {
                 .0;
         }
         let count = max.min(inbox.deliveries.len());
-        let before = into.len();
-        into.extend(inbox.deliveries.drain(..count));
-        let bytes: usize = into[before..].iter().map(size).sum();
+        let mut bytes = 0;
+        into.extend(inbox.deliveries.drain(..count).map(|held| {
+            bytes += held.bytes;
+            held.delivery
+        }));
         inbox.bytes -= bytes;
         drop(inbox);
         if self.starved.swap(false, Ordering::AcqRel) {
@@ -245,12 +264,12 @@ impl Shared {
         room
     }
 
-    pub(crate) fn deliver(&self, deliveries: &mut Vec<Delivery>) {
+    pub(crate) fn deliver(&self, deliveries: &mut Vec<Held>) {
         if deliveries.is_empty() {
             return;
         }
         let mut inbox = lock(&self.inbox);
-        inbox.bytes += deliveries.iter().map(size).sum::<usize>();
+        inbox.bytes += deliveries.iter().map(|held| held.bytes).sum::<usize>();
         inbox.deliveries.extend(deliveries.drain(..));
         drop(inbox);
         self.inbox_changed.notify_all();
@@ -260,8 +279,4 @@ impl Shared {
         lock(&self.inbox).status = status;
         self.inbox_changed.notify_all();
     }
-}
-
-fn size(delivery: &Delivery) -> usize {
-    delivery.topic.len() + delivery.payload.len()
 }

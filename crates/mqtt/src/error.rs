@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::message::Message;
 use crate::protocol::{Qos, Version};
 use crate::reason::Reason;
+use crate::text::show;
 use crate::topic::TopicError;
 
 /// Why there is no connection to the broker. The address is not part of the text.
@@ -41,6 +42,22 @@ pub enum ConnectError {
     /// The connection broke in the handshake.
     #[error("connection lost before the CONNACK: {0}")]
     Broken(io::Error),
+    /// The connection broke after the SUBSCRIBE, the first of the session.
+    #[error(
+        "connection lost after the SUBSCRIBE, before the SUBACK: {0}; does the broker allow the topic filter?"
+    )]
+    LostAtSubscribe(String),
+    /// SUBACK has not a reason code for each subscription [MQTT-3.9.3-1].
+    #[error("the broker answered {asked} subscriptions with {answered} reason codes")]
+    BadSubAck {
+        /// Subscriptions in SUBSCRIBE.
+        asked: usize,
+        /// Reason codes in SUBACK.
+        answered: usize,
+    },
+    /// The broker goes on with a session where an empty one was asked for [MQTT-3.2.2-2].
+    #[error("the broker resumed an old session, and an empty one was asked for")]
+    UnexpectedSession,
     /// CONNACK says no.
     #[error("the broker refused the connection: {reason}{}", describe_text(.text.as_deref()))]
     Refused {
@@ -68,9 +85,17 @@ impl ConnectError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Refused { reason, .. } => reason.forbids_reconnect(),
-            Self::WrongVersion(_) | Self::SubscriptionRefused { .. } => true,
+            Self::WrongVersion(_)
+            | Self::SubscriptionRefused { .. }
+            | Self::BadSubAck { .. }
+            | Self::UnexpectedSession => true,
             _ => false,
         }
+    }
+
+    /// Whether the broker said that it is busy.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { reason, .. } if reason.is_transient())
     }
 }
 
@@ -140,9 +165,9 @@ pub enum Refusal {
     /// The topic has more than 65,535 bytes, or a property has.
     #[error("a topic or property of more than 65535 bytes cannot be sent")]
     FieldTooLong,
-    /// A property holds NUL [MQTT-1.5.4-2].
-    #[error("a property holds the NUL character, which no text of MQTT can")]
-    Nul,
+    /// A text holds NUL [MQTT-1.5.4-2], another control character or a non-character (section 1.5.4).
+    #[error("a text of MQTT cannot hold {}, a control character or non-character", show(*.0))]
+    Character(char),
     /// The response topic is no topic name [MQTT-3.3.2-14].
     #[error("response topic: {0}")]
     ResponseTopic(TopicError),

@@ -40,6 +40,8 @@ pub enum Event {
         why: String,
         /// When the next attempt begins.
         retry_in: Duration,
+        /// Connections end soon after they begin, several times in a row; `why` says what may lead to it.
+        repeated: bool,
     },
     /// The session is over and cannot go on.
     Failed(Arc<SessionError>),

@@ -48,6 +48,7 @@ async fn attempt(options: &SessionOptions, first: bool) -> Result<Accepted, Conn
         &options.broker,
         options.tls.as_ref(),
         &options.websocket_path,
+        options.max_incoming_packet,
     );
     let stream = timeout(after, open)
         .await
@@ -85,7 +86,11 @@ async fn exchange(
             .next(&mut input)
             .map_err(|error| ConnectError::NotMqtt(error.to_string()))?;
         if let Some(packet) = packet {
-            return accept(options, packet, stream, input, decoder);
+            let accepted = accept(options, packet, stream, input, decoder)?;
+            if accepted.session_present && options.clean(first) {
+                return Err(ConnectError::UnexpectedSession);
+            }
+            return Ok(accepted);
         }
     }
 }

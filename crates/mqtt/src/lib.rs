@@ -23,11 +23,13 @@ mod protocol;
 mod reactor;
 mod reason;
 mod session;
+pub mod text;
 pub mod topic;
 mod transport;
 mod wire;
 
 pub use address::{Address, AddressError, Broker, Scheme};
+pub use check::check_field;
 pub use error::{ConnectError, PublishError, Refusal, SessionError};
 pub use event::{Event, Limits, OnEvent};
 pub use mailbox::{Capacity, Settled};

@@ -26,6 +26,29 @@ pub struct Properties {
     pub subscription_ids: Vec<u32>,
 }
 
+impl Properties {
+    /// The bytes that they hold in memory, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let user = self.user.iter().map(|(name, value)| {
+            size_of::<(String, String)>() + allocation(name) + allocation(value)
+        });
+        let texts = [&self.content_type, &self.response_topic].into_iter();
+        let texts = texts.flatten().map(allocation);
+        let data = self.correlation_data.as_ref().map_or(0, Bytes::len);
+        let ids = self.subscription_ids.len() * size_of::<u32>();
+        size_of::<Self>() + user.chain(texts).sum::<usize>() + data + ids
+    }
+}
+
+/// What a text takes from the allocator, whose pieces have a header and a least size.
+fn allocation(text: &String) -> usize {
+    match text.capacity() {
+        0 => 0,
+        length => (length + 8).max(32),
+    }
+}
+
 /// A message to publish. Cloning shares topic and payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -45,7 +68,8 @@ impl Message {
     /// The bytes that the message holds in memory, about.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.topic.len() + self.payload.len()
+        let properties = self.properties.as_ref();
+        self.topic.len() + self.payload.len() + properties.map_or(0, |own| own.size())
     }
 }
 

@@ -116,6 +116,8 @@ pub struct SessionOptions {
     pub subscriptions: Vec<Subscription>,
     /// Bound on own packets of QoS 1 and 2 in flight; the broker's Receive Maximum may be lower.
     pub inflight: u16,
+    /// For how long a message is sent again that the broker says it can't take now ([`crate::Reason::is_transient`]).
+    pub busy_timeout: Duration,
     /// Bound on the broker's packets of QoS 1 and 2 that are not acknowledged (MQTT 5).
     pub receive_maximum: u16,
     /// Bound on messages that were received and not taken by the application.
@@ -153,6 +155,7 @@ impl SessionOptions {
             birth: None,
             subscriptions: Vec::new(),
             inflight: 4_000,
+            busy_timeout: Duration::from_mins(1),
             receive_maximum: u16::MAX,
             inbox_messages: 10_000,
             inbox_bytes: 8 << 20,

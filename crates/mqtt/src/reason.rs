@@ -129,9 +129,19 @@ impl Reason {
         )
     }
 
+    /// Whether the broker may say something else a moment later: it is busy, a quota is used up (section 4.13), or it
+    /// takes the packet identifier for one of another message, which gets another then.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(self.0, 0x88 | 0x89 | 0x91 | 0x96 | 0x97 | 0x9f)
+    }
+
     /// Whether a DISCONNECT with this code may be about one message: another would have been taken.
     pub(crate) fn blames_message(self) -> bool {
-        matches!(self.0, 0x87 | 0x90 | 0x95 | 0x99 | 0x9a | 0x9b)
+        matches!(
+            self.0,
+            0x80 | 0x81 | 0x82 | 0x83 | 0x87 | 0x90 | 0x94 | 0x95 | 0x99 | 0x9a | 0x9b
+        )
     }
 
     /// Whether a DISCONNECT with this code ends the session for good: another client has taken the

@@ -1,14 +1,22 @@
 //! The rules for topic names and topic filters (section 4.7), and what is allowed but rarely meant.
 
+use crate::text::{disallowed, show};
+
+/// The most levels of a topic name or filter, which is what Mosquitto takes; it hangs up on one that has more.
+pub const MOST_LEVELS: usize = 201;
+
 /// Why a text is no topic name or no topic filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// It is empty [MQTT-4.7.3-1].
     #[error("a topic has at least one character")]
     Empty,
-    /// It holds NUL [MQTT-4.7.3-2].
-    #[error("a topic cannot hold the NUL character")]
-    Nul,
+    /// It holds NUL [MQTT-4.7.3-2], another control character or a non-character (section 1.5.4).
+    #[error("a topic cannot hold {}, a control character or non-character", show(*.0))]
+    Character(char),
+    /// It has more levels than [`MOST_LEVELS`].
+    #[error("a topic has at most {MOST_LEVELS} levels, this one has {0}")]
+    TooManyLevels(usize),
     /// It is longer than 65,535 bytes [MQTT-4.7.3-3].
     #[error("a topic has at most 65535 bytes")]
     TooLong,
@@ -31,10 +39,13 @@ fn check_text(text: &str) -> Result<(), TopicError> {
         Err(TopicError::Empty)
     } else if text.len() > usize::from(u16::MAX) {
         Err(TopicError::TooLong)
-    } else if text.contains('\0') {
-        Err(TopicError::Nul)
+    } else if let Some(found) = disallowed(text) {
+        Err(TopicError::Character(found))
     } else {
-        Ok(())
+        match 1 + text.bytes().filter(|&byte| byte == b'/').count() {
+            levels if levels > MOST_LEVELS => Err(TopicError::TooManyLevels(levels)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -135,7 +146,16 @@ mod tests {
         assert_eq!(check_name("a/b c/ä//"), Ok(()));
         assert_eq!(check_name("/"), Ok(()));
         assert_eq!(check_name(""), Err(TopicError::Empty));
-        assert_eq!(check_name("a/\0"), Err(TopicError::Nul));
+        for found in ['\0', '\u{1}', '\u{7f}', '\u{85}', '\u{fdd0}', '\u{ffff}'] {
+            let name = format!("a/{found}");
+            assert_eq!(check_name(&name), Err(TopicError::Character(found)));
+            assert_eq!(check_filter(&name), Err(TopicError::Character(found)));
+        }
+        assert_eq!(check_name(&"/".repeat(200)), Ok(()));
+        assert_eq!(
+            check_name(&"/".repeat(201)),
+            Err(TopicError::TooManyLevels(202))
+        );
         assert_eq!(check_name("a/+"), Err(TopicError::Wildcard));
         assert_eq!(check_name("a#"), Err(TopicError::Wildcard));
         assert_eq!(check_name(&"x".repeat(65_535)), Ok(()));

@@ -14,7 +14,7 @@ use crate::transport::Stream;
 /// Room for a read at first; doubled whenever a read fills it. A thousand idle connections must not
 /// hold a thousand large buffers.
 const FIRST_READ: usize = 2 << 10;
-const LARGEST_READ: usize = 128 << 10;
+pub(crate) const LARGEST_READ: usize = 128 << 10;
 /// Time for the last bytes and the broker's FIN at the end, all in all and from one read to the next.
 const CLOSING: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(1);

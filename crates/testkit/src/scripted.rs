@@ -13,6 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_tungstenite::tungstenite::{
+    accept_hdr,
+    handshake::server::{Request, Response},
+    http::HeaderValue,
+};
+
 use crate::LIMIT;
 
 /// A listener on a port of its own.
@@ -111,6 +117,28 @@ impl Scripted {
         let mut peer = self.accept();
         peer.expect(0x10);
         peer.connack(session_present, 0, properties);
+        peer
+    }
+}
+
+impl Scripted {
+    /// The next connection, which asks for a WebSocket and gets it. What follows are frames.
+    #[must_use]
+    pub fn accept_websocket(&self) -> Peer {
+        let peer = self.accept();
+        let stream = peer.stream.try_clone().expect("a socket");
+        #[expect(
+            clippy::result_large_err,
+            reason = "the error is what the library wants for a refusal"
+        )]
+        let with_protocol = |_: &Request, mut response: Response| {
+            let mqtt = HeaderValue::from_static("mqtt");
+            response
+                .headers_mut()
+                .insert("Sec-WebSocket-Protocol", mqtt);
+            Ok(response)
+        };
+        accept_hdr(stream, with_protocol).expect("a request for a WebSocket");
         peer
     }
 }
@@ -214,6 +242,37 @@ impl Peer {
     pub fn send(&mut self, bytes: &[u8]) {
         let sent = self.stream.write_all(bytes);
         sent.expect("the client reads");
+    }
+
+    /// Sends a short frame of a WebSocket; `first` is its first byte (RFC 6455, section 5.2).
+    pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        self.send(&[&[first, short(payload)], payload].concat());
+    }
+
+    /// The payload of the next frame of a WebSocket.
+    pub fn read_frame(&mut self) -> Vec<u8> {
+        let mut header = [0; 2];
+        self.stream.read_exact(&mut header).expect("a frame");
+        let length = match header[1] & 0x7f {
+            length @ 0..126 => u64::from(length),
+            long => {
+                let mut bytes = [0; 8];
+                let from = if long == 126 { 6 } else { 0 };
+                self.stream
+                    .read_exact(&mut bytes[from..])
+                    .expect("a length");
+                u64::from_be_bytes(bytes)
+            }
+        };
+        let mut mask = [0; 4];
+        self.stream.read_exact(&mut mask).expect("a mask");
+        let length = usize::try_from(length).expect("a frame of a test fits into memory");
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).expect("a payload");
+        for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+            *byte ^= mask;
+        }
+        payload
     }
 
     /// CONNACK with a reason code and properties.

@@ -338,7 +338,7 @@ fn two_that_share_a_name_are_told_so_though_mosquitto_does_not() {
     let mut taps = [start(), start()];
     wait_until(PATIENCE, "one of them is told", || {
         assert!(!taps.iter_mut().any(Running::has_ended));
-        let hint = "has another client the identifier one?";
+        let hint = "is another client using client ID 'one'?";
         taps.iter().any(|tap| tap.stderr().contains(hint))
     });
 }

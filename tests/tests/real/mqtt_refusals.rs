@@ -88,7 +88,7 @@ fn a_message_too_large_for_a_broker_that_can_only_hang_up_is_rejected_and_its_ne
         let ran = publisher(&broker.topic("size"), &options)
             .finish_with(format!("{qos}\n{large}\n{qos}\n"));
         ran.assert_code(1)
-            .assert_stderr("line 2: the broker hung up 6 times in a row when it had this message");
+            .assert_stderr("line 2: the broker hung up 5 times in a row when it had this message");
         assert_eq!((counts(&ran).delivered, counts(&ran).rejected), (2, 1));
     }
     tap.wait_for_lines(4);
@@ -119,4 +119,57 @@ fn ten_thousand_topics_each_keep_their_message() {
     got.sort();
     wanted.sort();
     assert_eq!(got, wanted);
+}
+
+/// What Mosquitto hangs up on in a text, as JSON has it.
+const HUNG_UP_ON: [&str; 6] = [
+    r"\u0001",
+    r"\u007f",
+    r"\u0085",
+    r"\ufdd0",
+    r"\uffff",
+    r"\ud83f\udffe",
+];
+
+#[test]
+fn a_record_that_mosquitto_would_hang_up_on_is_rejected_alone() {
+    let broker = Mosquitto::start_with(&[]);
+    let bad = HUNG_UP_ON.map(|text| format!("{{\"d\":\"x{text}\"}}\n"));
+    let deep = format!("{{\"d\":\"{}\"}}\n", "/".repeat(300));
+    let good = |number: usize| format!("{{\"d\":\"ok\",\"n\":{number}}}\n");
+    let lines: String = bad
+        .iter()
+        .enumerate()
+        .map(|(number, line)| good(number) + line)
+        .collect();
+    for version in ["5", "3.1.1"] {
+        let mut tap = tapping(&broker.topic("#"), &["--qos", "1"]);
+        let mut places = vec![vec!["plain/{+d}"], vec!["fleet", "--client-per", "d"]];
+        if version == "5" {
+            places.push(vec!["property", "-H", "h={d}"]);
+            places.push(vec!["answer", "--response-topic", "to/{d}"]);
+        }
+        let mut delivered = 0;
+        for place in places {
+            let mut input = lines.clone();
+            let mut rejected = bad.len() as u64;
+            if place[0] == "plain/{+d}" {
+                input += &deep;
+                rejected += 1;
+            }
+            input += &good(100);
+            let options = [&["--mqtt-version", version], &place[1..]].concat();
+            let ran = publisher(&broker.topic(place[0]), &options).finish_with(input);
+            ran.assert_code(1);
+            let good = bad.len() as u64 + 1;
+            assert_eq!(
+                (counts(&ran).delivered, counts(&ran).rejected),
+                (good, rejected)
+            );
+            assert!(!ran.stderr.contains("trying again"), "{}", ran.stderr);
+            delivered += bad.len() + 1;
+        }
+        tap.wait_for_lines(delivered);
+        drop(end(tap));
+    }
 }

@@ -26,7 +26,8 @@ use crate::notice::Notice;
 /// QoS 0: when it is written), and the exit code tells the truth: 0 all delivered; 1 some were not; 2 it could
 /// not run; 130, 143 stopped by SIGINT, SIGTERM after the drain. A connection that breaks is replaced, and what
 /// was not acknowledged is sent again; meanwhile stdin is not read further than the queue is long. A message at
-/// which the broker hangs up six times in a row, while it answers otherwise, is rejected.
+/// which the broker hangs up five times in a row, while it answers otherwise, is rejected; one that the broker can't
+/// take now (reason code 0x97, Quota exceeded) is sent again for up to a minute, before all behind it, and rejected then.
 ///
 /// Example, one topic for each generator:
 ///

@@ -323,7 +323,7 @@ fn a_text_that_no_broker_takes_costs_its_own_record_only() {
     let finished = tool(&[&address, "-H", "a={a}"]).finish_with("{\"a\":\"\\u0000\"}\n{\"a\":1}\n");
     finished
         .assert_code(1)
-        .assert_stderr("NUL")
+        .assert_stderr("U+0000")
         .assert_stderr("2 read, 1 delivered, 1 rejected");
     assert_eq!(serving.join().unwrap(), b"{\"a\":1}");
 }

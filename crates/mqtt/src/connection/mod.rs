@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::channel::Status;
+use crate::channel::{Held, Status};
 use crate::error::SessionError;
 use crate::event::{Event, Limits};
 use crate::handshake::Accepted;
 use crate::heartbeat::Heartbeat;
-use crate::message::{Delivery, Message};
+use crate::message::Message;
 use crate::packet::{self, Decoder, Encoder};
 use crate::session::state::State;
 use crate::wire::Wire;
@@ -34,6 +34,16 @@ pub(crate) enum End {
     /// No other will do better.
     Fatal(SessionError),
 }
+
+/// An answer that is due, `found` being whether the identifier is known.
+enum Answer {
+    PubRel { id: u16, found: bool },
+    PubComp { id: u16, found: bool },
+}
+
+/// The most answers that wait for room in the output, and for the application. A broker that reads them never comes near:
+/// it has no more packet identifiers. From one that doesn't nothing more is read.
+const MOST_ANSWERS: usize = u16::MAX as usize;
 
 /// A message of QoS 0 in the output.
 struct Unwritten {
@@ -51,15 +61,39 @@ pub(crate) struct Connection<'a> {
     encoder: Encoder,
     limits: Limits,
     unwritten: VecDeque<Unwritten>,
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<Held>,
+    /// Bytes of the input that were taken since the last delivery.
+    taken: usize,
+    /// Answers that don't wait for the application.
+    answers: VecDeque<Answer>,
     reading: bool,
     /// The SUBSCRIBE that waits for its SUBACK, and until when it may.
     subscribing: Option<(u16, Instant)>,
     session_present: bool,
     heartbeat: Heartbeat,
     tick: Pin<Box<Sleep>>,
-    useful: bool,
+    /// Until when nothing is published because the broker is busy, and how long that was last.
+    paused_until: Option<Instant>,
+    pause: Duration,
+    /// Whether a message is on trial, see `may_transmit`.
+    is_trial: bool,
+    seen: Seen,
 }
+
+/// What has happened on a connection so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Anything but the CONNACK came.
+    answer: bool,
+    /// A message was acknowledged, or came.
+    progress: bool,
+    /// A message of QoS 0 was written, which nothing is ever said of.
+    fired: bool,
+}
+
+/// How long nothing is published when the broker is busy: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl<'a> Connection<'a> {
     /// Takes over an accepted connection and makes due what the session has left.
@@ -75,6 +109,7 @@ impl<'a> Connection<'a> {
             Some(seconds) => Duration::from_secs(u64::from(seconds)),
             None => Duration::from_secs(u64::from(state.options.keep_alive_seconds())),
         };
+        let is_trial = state.is_trying();
         let heartbeat = Heartbeat::new(keep_alive, Instant::now());
         let tick = heartbeat.tick();
         Self {
@@ -85,18 +120,48 @@ impl<'a> Connection<'a> {
             limits,
             unwritten: VecDeque::new(),
             deliveries: Vec::new(),
+            taken: 0,
+            answers: VecDeque::new(),
             reading: true,
             subscribing: None,
             session_present: accepted.session_present,
             heartbeat,
             tick: Box::pin(sleep(tick)),
-            useful: false,
+            paused_until: None,
+            pause: Duration::ZERO,
+            is_trial,
+            seen: Seen::default(),
         }
     }
 
-    /// Whether anything but the CONNACK came from the broker; that of a trial tells nothing new.
-    pub(crate) fn was_useful(&self) -> bool {
-        self.useful && !self.state.is_trying()
+    /// Whether a message was acknowledged on it, or came.
+    pub(crate) fn has_progressed(&self) -> bool {
+        self.seen.progress
+    }
+
+    /// Publishes nothing for a while, and for longer each time in a row: the broker is busy.
+    fn pause(&mut self, now: Instant) {
+        if self.paused_until.is_some() {
+            // What was sent before the pause.
+            return;
+        }
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let until = now + self.pause;
+        self.paused_until = Some(until);
+        self.state.outgoing.pause(true);
+        if until < self.tick.deadline() {
+            self.tick.as_mut().reset(until);
+        }
+    }
+
+    fn end_pause(&mut self) {
+        if self
+            .paused_until
+            .is_some_and(|until| Instant::now() >= until)
+        {
+            self.paused_until = None;
+            self.state.outgoing.pause(false);
+        }
     }
 
     /// The first message that the broker has not answered.
@@ -105,24 +170,27 @@ impl<'a> Connection<'a> {
         self.state.outgoing.first_unanswered().or(unwritten)
     }
 
-    /// Gives back to the session what did not get out, and asks what may have led to the end.
-    pub(crate) fn salvage(mut self, end: &End) {
+    /// Gives back to the session what did not get out, and asks what may have led to the end: whether a message is on
+    /// trial for it, by a broker that otherwise listens.
+    pub(crate) fn salvage(mut self, end: &End) -> bool {
         self.settle_written();
         let first = self.first_unanswered();
         let unsent = self.unwritten.drain(..);
         self.state
             .outgoing
             .disconnected(unsent.map(|entry| (entry.ticket, entry.message)));
+        let mut is_trial = false;
         if let End::HungUp(why) = end {
-            self.state.hung_up(first, why);
+            is_trial = self.state.hung_up(first, why);
         }
         self.state.post();
         self.state.shared.deliver(&mut self.deliveries);
+        is_trial && (self.seen.answer || !self.is_trial)
     }
 
     /// Runs until the end.
     pub(crate) async fn run(&mut self) -> End {
-        if self.state.is_trying() {
+        if self.is_trial {
             // The broker is to show that it listens, see `may_transmit`.
             self.ping();
         }
@@ -208,8 +276,10 @@ impl<'a> Connection<'a> {
         {
             return Err(End::Lost("no SUBACK came in time".to_owned()));
         }
+        // Where nothing is read because the broker doesn't, its answer isn't either, and it is as good as gone.
+        let listens = self.reading || self.answers.len() >= MOST_ANSWERS;
         self.heartbeat
-            .check(now, self.reading, self.wire.written)
+            .check(now, listens, self.wire.written)
             .map_err(|silence| End::Lost(silence.to_string()))?;
         if self.heartbeat.is_due(now, self.reading) {
             self.ping();

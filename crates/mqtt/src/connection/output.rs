@@ -1,6 +1,6 @@
 //! What is said to the broker: answers and messages are gathered until they make a write.
 
-use super::{Connection, Unwritten};
+use super::{Answer, Connection, Unwritten};
 use crate::ledger::{Reply, Transmit};
 use crate::packet::Encoder;
 use crate::reason::Reason;
@@ -11,10 +11,22 @@ const OUTPUT_BYTES: usize = 128 << 10;
 impl Connection<'_> {
     /// Appends what is due to the output, answers first, until it holds enough for a write.
     pub(super) fn write_packets(&mut self) {
+        self.end_pause();
         while self.wire.output.len() < OUTPUT_BYTES {
             match self.state.incoming.next_reply() {
                 Some(Reply::PubAck(id)) => Encoder::pub_ack(&mut self.wire.output, id),
                 Some(Reply::PubRec(id)) => Encoder::pub_rec(&mut self.wire.output, id),
+                None => break,
+            }
+        }
+        while self.wire.output.len() < OUTPUT_BYTES {
+            match self.answers.pop_front() {
+                Some(Answer::PubRel { id, found }) => {
+                    self.encoder.pub_rel(&mut self.wire.output, id, found);
+                }
+                Some(Answer::PubComp { id, found }) => {
+                    self.encoder.pub_comp(&mut self.wire.output, id, found);
+                }
                 None => break,
             }
         }
@@ -24,7 +36,8 @@ impl Connection<'_> {
     /// Not while a SUBSCRIBE waits for its answer; and while a message is on trial, one at a time, once the broker has
     /// said something.
     fn may_transmit(&self) -> bool {
-        let is_open = !self.state.is_trying() || self.useful && self.first_unanswered().is_none();
+        let is_open =
+            !self.state.is_trying() || self.seen.answer && self.first_unanswered().is_none();
         is_open && self.subscribing.is_none()
     }
 
@@ -81,6 +94,7 @@ impl Connection<'_> {
                 ticket, message, ..
             }) = self.unwritten.pop_front()
             {
+                self.seen.fired = true;
                 self.state
                     .settle(ticket, message.size(), Ok(Reason::SUCCESS));
             }

@@ -75,6 +75,11 @@ impl Incoming {
         Received::Deliver(token)
     }
 
+    /// Messages of this connection that are not answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.pending.len()
+    }
+
     /// The application is done with all messages up to `token`.
     pub(crate) fn acknowledge(&mut self, token: u64) {
         // A token from the future would answer for messages nobody has seen.

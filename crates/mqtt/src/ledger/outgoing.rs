@@ -8,7 +8,11 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::flight::{Flight, Slot, Stage};
 use crate::message::Message;
 use crate::protocol::Qos;
 use crate::reason::Reason;
@@ -43,35 +47,6 @@ pub(crate) enum Acked {
     Unknown,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// To be sent (again) on this connection.
-    Due { dup: bool },
-    /// PUBLISH sent, PUBACK or PUBREC to come.
-    Published,
-    /// PUBREC received, PUBREL to be sent (again).
-    ReleaseDue,
-    /// PUBREL sent, PUBCOMP to come.
-    Released,
-}
-
-#[derive(Debug)]
-struct Flight {
-    /// Position in the order of first sending, which a resend keeps [MQTT-4.6.0-1].
-    order: u64,
-    ticket: u64,
-    stage: Stage,
-    message: Message,
-}
-
-#[derive(Debug)]
-enum Slot {
-    Free,
-    /// A SUBSCRIBE that waits for its SUBACK.
-    Subscribe,
-    Flight(Flight),
-}
-
 /// The ticket of birth messages, which no application has.
 pub(crate) const BIRTH: u64 = u64::MAX;
 
@@ -94,6 +69,10 @@ pub(crate) struct Outgoing {
     releases: VecDeque<u16>,
     /// The birth message, until it is sent on this connection.
     birth: Option<Message>,
+    /// What the broker couldn't take when it was sent, in the order of first sending.
+    postponed: VecDeque<Flight>,
+    /// Whether no PUBLISH is sent for now, but those of a birth.
+    paused: bool,
     waiting: VecDeque<(u64, Message)>,
     next_order: u64,
     in_flight: usize,
@@ -112,6 +91,8 @@ impl Outgoing {
             again: VecDeque::new(),
             releases: VecDeque::new(),
             birth: None,
+            postponed: VecDeque::new(),
+            paused: false,
             waiting: VecDeque::new(),
             next_order: 0,
             in_flight: 0,
@@ -147,7 +128,13 @@ impl Outgoing {
 
     /// Whether nothing waits and nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.birth.is_none() && self.waiting.is_empty() && self.in_flight == 0
+        let nothing_due = self.waiting.is_empty() && self.postponed.is_empty();
+        self.birth.is_none() && nothing_due && self.in_flight == 0
+    }
+
+    /// Sends no PUBLISH from now on, or again.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// A new connection is there. If the broker kept the session, all that is in flight is due
@@ -156,6 +143,9 @@ impl Outgoing {
     pub(crate) fn connected(&mut self, session_present: bool, receive_maximum: u16) {
         self.window = self.inflight.min(receive_maximum.max(1));
         self.sent = 0;
+        self.paused = false;
+        // Each connection has a birth message of its own.
+        self.postponed.retain(|flight| flight.ticket != BIRTH);
         self.again.clear();
         self.releases.clear();
         let mut ids: Vec<(u64, u16)> = Vec::with_capacity(self.in_flight);
@@ -227,8 +217,14 @@ impl Outgoing {
             }
             return Some(Transmit::PubRel { id });
         }
+        if self.paused {
+            return None;
+        }
         if let Some(&id) = self.again.front() {
             return self.send_again(id);
+        }
+        if !self.postponed.is_empty() {
+            return self.send_postponed();
         }
         let qos = self.waiting.front()?.1.qos;
         if qos > Qos::AtMostOnce && self.sent >= usize::from(self.window) {
@@ -249,15 +245,33 @@ impl Outgoing {
         };
         let order = self.next_order;
         self.next_order += 1;
+        self.launch(
+            id,
+            Flight {
+                order,
+                ticket,
+                stage: Stage::Published,
+                busy_since: None,
+                message,
+            },
+        )
+    }
+
+    /// Sends the first of what the broker couldn't take, under a new identifier: for the broker it is a new message.
+    fn send_postponed(&mut self) -> Option<Transmit<'_>> {
+        if self.sent >= usize::from(self.window) {
+            return None;
+        }
+        let id = self.allocate()?;
+        let flight = self.postponed.pop_front()?;
+        self.launch(id, flight)
+    }
+
+    fn launch(&mut self, id: u16, flight: Flight) -> Option<Transmit<'_>> {
         self.sent += 1;
         self.in_flight += 1;
         let slot = &mut self.slots[usize::from(id) - 1];
-        *slot = Slot::Flight(Flight {
-            order,
-            ticket,
-            stage: Stage::Published,
-            message,
-        });
+        *slot = Slot::Flight(flight);
         let Slot::Flight(Flight { message, .. }) = slot else {
             return None;
         };
@@ -333,6 +347,31 @@ impl Outgoing {
         self.settle(id, reason, |flight| flight.stage == Stage::Released)
     }
 
+    /// The broker can't take a message of this quality now: it is due again, before what was sent after it. False if
+    /// there is no such packet in flight, or the broker has said so for as long as `patience`; then nothing changes.
+    pub(crate) fn postpone(&mut self, id: u16, qos: Qos, now: Instant, patience: Duration) -> bool {
+        match self.slot_mut(id) {
+            Some(Slot::Flight(flight))
+                if flight.stage == Stage::Published && flight.message.qos == qos =>
+            {
+                let since = *flight.busy_since.get_or_insert(now);
+                if now - since >= patience {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
+        let Some(flight) = self.take(id) else {
+            return false;
+        };
+        self.sent = self.sent.saturating_sub(1);
+        let place = self
+            .postponed
+            .partition_point(|other| other.order < flight.order);
+        self.postponed.insert(place, flight);
+        true
+    }
+
     fn settle(&mut self, id: u16, reason: Reason, fits: impl Fn(&Flight) -> bool) -> Acked {
         match self.slot_mut(id) {
             Some(Slot::Flight(flight)) if fits(flight) => {}
@@ -391,7 +430,9 @@ impl Outgoing {
     pub(crate) fn abandon(&mut self) -> Vec<(u64, Message)> {
         self.birth = None;
         self.connected(false, u16::MAX);
-        mem::take(&mut self.waiting).into()
+        let postponed = mem::take(&mut self.postponed).into_iter();
+        let postponed = postponed.map(|flight| (flight.ticket, flight.message));
+        postponed.chain(mem::take(&mut self.waiting)).collect()
     }
 
     fn slot_mut(&mut self, id: u16) -> Option<&mut Slot> {

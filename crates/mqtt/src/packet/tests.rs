@@ -260,17 +260,17 @@ fn properties_that_no_broker_takes_are_refused_here() {
     let text = |text: &str| Some(text.to_owned());
     assert!(matches!(
         refusal(Properties {
-            user: vec![("a".to_owned(), "b\0".to_owned())],
+            user: vec![("a".to_owned(), "b\u{85}".to_owned())],
             ..Properties::default()
         }),
-        Refusal::Nul
+        Refusal::Character(_)
     ));
     assert!(matches!(
         refusal(Properties {
             content_type: text("\0"),
             ..Properties::default()
         }),
-        Refusal::Nul
+        Refusal::Character(_)
     ));
     assert!(matches!(
         refusal(Properties {

@@ -25,55 +25,80 @@ use state::State;
 const SUSPICIOUS: u32 = 3;
 const SHORT: Duration = Duration::from_secs(5);
 
+/// A connection held if it lasted for so many times the wait before it, too: that of two clients who take the session
+/// from each other lasts as long as the other one waits.
+const HELD: u32 = 4;
+
+/// The longest wait after a connection that was short, but got messages through, and after one that ended a trial.
+const AFTER_PROGRESS: Duration = Duration::from_secs(1);
+const AFTER_TRIAL: Duration = Duration::from_millis(400);
+
 /// Drives a session from its first attempt to connect to its end. `attempts` bounds how many sessions
 /// are connecting at a time.
 pub(crate) async fn drive(options: SessionOptions, shared: Arc<Shared>, attempts: Arc<Semaphore>) {
     let mut backoff = Backoff::new(options.seed);
-    let mut short_lived = 0;
+    let begun = Instant::now();
+    let (mut short_lived, mut waited) = (0, Duration::ZERO);
     let mut state = State::new(options, shared);
     loop {
+        let (mut repeated, mut is_trial) = (false, false);
         let why = match connect(&mut state, &attempts).await {
             None => return state.finish(Ok(())),
             Some(Ok(accepted)) => {
                 let mut connection = Connection::new(&mut state, accepted);
-                let begun = Instant::now();
+                let connected = Instant::now();
                 let end = connection.run().await;
-                short_lived = if begun.elapsed() < SHORT {
-                    short_lived + 1
-                } else {
-                    0
-                };
-                if connection.was_useful() {
+                if connected.elapsed() >= SHORT.max(waited * HELD) {
+                    short_lived = 0;
                     backoff.reset();
+                } else {
+                    short_lived += 1;
+                    if connection.has_progressed() {
+                        backoff.limit(AFTER_PROGRESS);
+                    }
                 }
-                connection.salvage(&end);
+                is_trial = connection.salvage(&end);
+                repeated = short_lived >= SUSPICIOUS && !is_trial;
                 match end {
                     End::Closed => return state.finish(Ok(())),
                     End::Fatal(error) => return state.finish(Err(error)),
-                    End::HungUp(why) | End::Lost(why) if short_lived < SUSPICIOUS => why,
-                    End::HungUp(why) | End::Lost(why) => {
-                        let id = state.options.client_id.escape_debug();
-                        format!("{why}, as it did before: has another client the identifier {id}?")
+                    End::HungUp(why) | End::Lost(why) if !state.goes_on() => {
+                        let lost = ConnectError::LostAtSubscribe(why);
+                        return state.finish(Err(SessionError::Connect(lost)));
                     }
+                    End::HungUp(why) | End::Lost(why) if repeated => {
+                        let id = state.options.client_id.escape_debug();
+                        format!(
+                            "{why}, {short_lived} times in a row soon after it began: is another client using client ID \
+                             '{id}'?"
+                        )
+                    }
+                    End::HungUp(why) | End::Lost(why) => why,
                 }
             }
-            Some(Err(error)) if error.is_final() || !state.goes_on() => {
-                let error = state.refused(error);
-                return state.finish(Err(error));
+            Some(Err(error)) => {
+                let is_early = begun.elapsed() < state.options.connect_timeout;
+                let goes_on = state.goes_on() || error.is_busy() && is_early;
+                if error.is_final() || !goes_on {
+                    let error = state.refused(error);
+                    return state.finish(Err(error));
+                }
+                error.to_string()
             }
-            Some(Err(error)) => error.to_string(),
         };
-        if !state.goes_on() {
-            // Lost between CONNACK and SUBACK of the first connection.
-            let lost = ConnectError::Broken(std::io::Error::other(why));
-            return state.finish(Err(SessionError::Connect(lost)));
-        }
         if state.was_online {
             state.shared.set_status(Status::Offline);
         }
-        let retry_in = backoff.next();
-        state.tell(Event::Lost { why, retry_in });
-        if !wait(&mut state, retry_in).await {
+        if is_trial {
+            backoff.limit(AFTER_TRIAL);
+        }
+        waited = backoff.next();
+        state.tell(Event::Lost {
+            why,
+            retry_in: waited,
+            repeated,
+        });
+        if !wait(&mut state, waited).await {
             return state.finish(Ok(()));
         }
     }

@@ -110,18 +110,19 @@ impl State {
         self.suspect.is_some_and(Suspect::is_on_trial)
     }
 
-    /// The broker has hung up, `first` being what it had not answered.
-    pub(crate) fn hung_up(&mut self, first: Option<u64>, why: &str) {
+    /// The broker has hung up, `first` being what it had not answered; whether that is on trial, or was found to be the
+    /// reason.
+    pub(crate) fn hung_up(&mut self, first: Option<u64>, why: &str) -> bool {
         let Some(ticket) = first else {
             // Before anything was sent, which says nothing.
-            return;
+            return false;
         };
         let before = self.suspect.filter(|suspect| suspect.ticket == ticket);
         let hang_ups = before.map_or(0, |suspect| suspect.hang_ups) + 1;
         let suspect = Suspect { ticket, hang_ups };
         self.suspect = Some(suspect);
         if !suspect.is_guilty() {
-            return;
+            return suspect.is_on_trial();
         }
         if ticket == BIRTH {
             // The next connection would not outlive it either.
@@ -134,6 +135,7 @@ impl State {
             };
             self.settle(ticket, message.size(), Err(Box::new(refusal)));
         }
+        true
     }
 
     pub(crate) fn post(&mut self) {

@@ -23,6 +23,7 @@ pub(crate) async fn open(
     broker: &Broker,
     tls: Option<&Tls>,
     websocket_path: &str,
+    largest_packet: u32,
 ) -> Result<Box<dyn Stream>, ConnectError> {
     let tcp = open_tcp(broker).await?;
     let stream: Box<dyn Stream> = if broker.scheme.is_tls() {
@@ -31,7 +32,7 @@ pub(crate) async fn open(
         Box::new(tcp)
     };
     if broker.scheme.is_websocket() {
-        return websocket::open(broker, websocket_path, stream).await;
+        return websocket::open(broker, websocket_path, largest_packet, stream).await;
     }
     Ok(stream)
 }

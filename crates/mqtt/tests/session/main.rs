@@ -1,5 +1,6 @@
 //! Sessions against a broker that follows a script: what a real one does only on a bad day.
 
+mod busy;
 mod client;
 mod connecting;
 mod hang_ups;
@@ -7,3 +8,4 @@ mod limits;
 mod publishing;
 mod reasons;
 mod subscribing;
+mod websocket;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{Client, connected, options};
-use tapline_mqtt::{Event, PublishError, Qos, Reason, Refusal};
+use tapline_mqtt::{Event, Properties, PublishError, Qos, Reason, Refusal};
 use tapline_testkit::scripted::Scripted;
 
 #[test]
@@ -43,10 +43,10 @@ fn qos_2_takes_both_steps_and_a_refused_pubrec_ends_it() {
     client.publish(0, Qos::ExactlyOnce);
     client.publish(1, Qos::ExactlyOnce);
     let (good, bad) = (peer.expect_publish().id, peer.expect_publish().id);
-    peer.answer(0x50, bad, 0x97);
+    peer.answer(0x50, bad, 0x99);
     assert_eq!(
         client.settled().outcome.unwrap_err().to_string(),
-        "the broker refused the message: Quota exceeded (0x97)"
+        "the broker refused the message: Payload format invalid (0x99)"
     );
     peer.answer(0x50, good, 0);
     assert_eq!(peer.expect(0x62), good.to_be_bytes());
@@ -187,6 +187,23 @@ fn a_full_session_gives_the_message_back_and_an_ended_one_settles_all() {
     ));
 }
 
+#[test]
+fn user_properties_count_for_what_is_under_way() {
+    let (_broker, client, _peer) = connected(&[]);
+    let properties = Properties {
+        user: vec![("k".to_owned(), "x".repeat(60_000)); 20],
+        ..Properties::default()
+    };
+    let message = tapline_mqtt::Message {
+        properties: Some(Box::new(properties)),
+        ..birth()
+    };
+    // Of more than a mebibyte each, with 16 MiB for all.
+    let taken =
+        (0..100).take_while(|&ticket| client.session.publish(ticket, message.clone()).is_ok());
+    assert!((2..20).contains(&taken.count()));
+}
+
 /// A message that says "online".
 fn birth() -> tapline_mqtt::Message {
     tapline_mqtt::Message {
@@ -292,6 +309,7 @@ fn what_an_older_subscription_of_the_session_brings_is_left_to_the_broker() {
     let broker = Scripted::start();
     let mut options = options(&broker);
     options.inbox_messages = 2;
+    options.clean_start = false;
     let client = Client::open(options);
     let mut peer = broker.welcome(true, &[]);
     for id in 1..=5 {

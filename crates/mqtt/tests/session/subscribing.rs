@@ -113,7 +113,9 @@ fn messages_of_a_kept_session_are_taken_and_acknowledged_before_the_suback() {
 #[test]
 fn what_comes_in_one_piece_with_the_connack_is_not_lost() {
     let broker = Scripted::start();
-    let client = Client::open(subscribing(&broker));
+    let mut options = subscribing(&broker);
+    options.clean_start = false;
+    let client = Client::open(options);
     let mut peer = broker.accept();
     peer.expect(0x10);
     // CONNACK with session present, and a message of the kept session behind it.
@@ -121,10 +123,18 @@ fn what_comes_in_one_piece_with_the_connack_is_not_lost() {
     assert_eq!(&client.receive().payload[..], b"!");
 }
 
+/// Far more than the bounds and the buffers of both systems.
+const MOST: usize = 64 << 20;
+
 /// Writes messages until the client reads no more: the buffers of both systems are full.
 fn flood(peer: &mut Peer) -> usize {
     let mut packet = vec![0x30, 0x84, 0x80, 0x01, 0, 1, b't', 0];
     packet.resize(4 + 16_388, b'x');
+    flood_with(peer, &packet)
+}
+
+/// Writes a packet again and again until the client reads no more.
+fn flood_with(peer: &mut Peer, packet: &[u8]) -> usize {
     peer.stream
         .set_write_timeout(Some(Duration::from_millis(500)))
         .unwrap();
@@ -140,7 +150,7 @@ fn flood(peer: &mut Peer) -> usize {
                 return written;
             }
         }
-        assert!(written < 1 << 30, "nothing bounds what the client takes");
+        assert!(written < MOST, "nothing bounds what the client takes");
     }
 }
 
@@ -215,4 +225,35 @@ fn closing_answers_what_was_acknowledged_first() {
     session.start_close();
     assert_eq!(peer.expect(0x40), [0, 1]);
     peer.expect_disconnect();
+}
+
+#[test]
+fn user_properties_count_for_what_the_inbox_holds() {
+    let (_broker, _client, mut peer) = tapping();
+    // Topic t, 2,048 user properties without name and value, no payload: 5 bytes each here, a hundred in memory.
+    let mut packet = vec![0x30, 0x85, 0x50, 0, 1, b't', 0x80, 0x50];
+    packet.extend([0x26, 0, 0, 0, 0].repeat(2048));
+    // 10,000 of them would be a gigabyte.
+    let written = flood_with(&mut peer, &packet);
+    let messages = written / packet.len();
+    assert!(messages < 2_000, "{messages} messages");
+}
+
+#[test]
+fn a_peer_that_never_reads_its_answers_is_read_no_further() {
+    let publish = &[0x3c, 6, 0, 1, b't', 0, 7, 0];
+    for packet in [
+        // PUBREL and PUBREC of flows that nobody knows.
+        &[0x62, 2, 0, 1][..],
+        &[0x50, 2, 0, 1],
+        // A message of QoS 2, again and again.
+        publish,
+    ] {
+        let (_broker, client, mut peer) = tapping();
+        if packet == publish {
+            peer.send(publish);
+            client.session.acknowledge(client.receive().token);
+        }
+        flood_with(&mut peer, packet);
+    }
 }

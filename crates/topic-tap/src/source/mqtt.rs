@@ -217,7 +217,7 @@ fn on_event(
                 "{name}: {filter}: the broker grants QoS {granted}, not {asked}"
             ));
         }
-        Event::Lost { why, retry_in } => {
+        Event::Lost { why, retry_in, .. } => {
             console.warn(format_args!(
                 "{name}: connection lost: {why}; trying again in {retry_in:.1?}"
             ));
