@@ -297,3 +297,54 @@ fn addresses(brokers: &DevBrokers, topic: &str) -> [(&'static str, String); 2] {
         ("kafka-produce", brokers.kafka_topic(topic)),
     ]
 }
+
+#[test]
+fn no_message_repeats_a_control_character() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let folder = temp_dir();
+    // Clears the screen, begins a line that looks like the closing one, turns the text around.
+    let forged = "\u{1b}[2J\nX: 9 read, 9 delivered, 0 rejected\u{9b}1A\u{85}\u{202e}\u{7f}";
+    let schema = format!(
+        "{}/../schemas/generator.schema.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let named = folder.path().join(format!("{forged}.ndjson"));
+    let csv = folder.path().join(format!("{forged}.csv"));
+    let value = serde_json::json!({ forged: 1, "id": forged, "t": forged });
+    std::fs::write(&named, format!("{value}\n{{\n")).expect("a file of our own");
+    std::fs::write(&csv, "a,b\n1\n").expect("a file of our own");
+    let (named, csv) = (named.to_str().expect("text"), csv.to_str().expect("text"));
+    let kafka = brokers.kafka_topic("t");
+    let mqtt = brokers.mqtt_topic("t/{id}");
+    let registry = format!("http://127.0.0.1:1/{forged}");
+    let config = format!("/none/{forged}");
+    for (tool, arguments) in [
+        ("schema-check", vec!["-s", &schema, named]),
+        ("schema-check", vec!["-s", &schema, "--pass", named]),
+        ("schema-check", vec!["-s", named, named]),
+        ("gen-sim", vec!["--replay", csv, "--speed", "max"]),
+        ("kafka-produce", vec![&kafka, "--timestamp-field", "t"]),
+        ("kafka-produce", vec![&kafka, "--rejects", &registry]),
+        ("mqtt-pub", vec![&mqtt, "--schema", named]),
+        ("mqtt-pub", vec![&mqtt, "--checkpoint", named]),
+        ("topic-tap", vec![&kafka, "--config", &config]),
+    ] {
+        let ran = Run::tool(tool)
+            .args(&arguments)
+            .finish_with(format!("{value}\n"));
+        assert_ne!(ran.code, Some(0), "{tool} {arguments:?}");
+        let told = format!("{}{}", ran.text(), ran.stderr);
+        assert!(
+            told.lines().all(|line| !line.starts_with("X: ")),
+            "{tool} {arguments:?}: {told:?}"
+        );
+        let raw = told
+            .chars()
+            .find(|&one| one != '\n' && (one.is_control() || one == '\u{202e}'));
+        assert_eq!(raw, None, "{tool} {arguments:?}: {told:?}");
+        assert!(
+            told.contains(r"\u{1b}[2J"),
+            "{tool} {arguments:?}: {told:?}"
+        );
+    }
+}

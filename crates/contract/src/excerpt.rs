@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use tapline_pipe::printable::is_printable;
+
 /// Collects at most `left` characters; the text after them is dropped while it is written, not
 /// after.
 struct Bounded {
@@ -12,7 +14,7 @@ struct Bounded {
 impl Write for Bounded {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         for character in part.chars() {
-            let escaped = character.is_control();
+            let escaped = !is_printable(character);
             let width = if escaped {
                 character.escape_default().count()
             } else {

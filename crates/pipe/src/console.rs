@@ -1,4 +1,5 @@
-//! Messages for the person at the terminal: `tool: what: why`, one line each, on a writer that is passed in.
+//! Messages for the person at the terminal: `tool: what: why`, one line each, on a writer that is passed in. Whatever a
+//! message repeats from payloads, topics or brokers, it stays one line, and a terminal shows it and does nothing else.
 
 use std::{
     fmt::{self, Display},
@@ -6,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::progress::Terminal;
+use crate::{printable::printable, progress::Terminal};
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -129,8 +130,10 @@ impl Console {
         }
     }
 
-    /// A line as it is, whatever the level: what was asked for by an option of its own.
+    /// A line without the tool's name, whatever the level: what was asked for by an option of its own.
     pub fn line(&self, line: impl Display) {
+        let line = line.to_string();
+        let line = printable(&line);
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let wipe = if std::mem::take(&mut out.progress) {
             "\r\x1b[K"
@@ -156,7 +159,8 @@ impl Console {
         }
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.progress = true;
-        let line = format!("\r{}: {text}\x1b[K", self.tool);
+        let text = text.to_string();
+        let line = format!("\r{}: {}\x1b[K", self.tool, printable(&text));
         let _ = out.writer.write_all(line.as_bytes());
         let _ = out.writer.flush();
     }
@@ -220,6 +224,21 @@ mod tests {
             console.progress("not on a file");
             assert_eq!(captured.text(), want);
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_repeats() {
+        let captured = Captured::default();
+        let console = Console::new("t", Level::Normal, captured.clone(), true);
+        console.error("topic 'a\n\x1b[1At: 9 read, 9 delivered, 0 rejected\u{9b}2K'");
+        console.progress("b\nc");
+        let want = concat!(
+            r"t: topic 'a\n\u{1b}[1At: 9 read, 9 delivered, 0 rejected\u{9b}2K'",
+            "\n\rt: b",
+            r"\nc",
+            "\x1b[K"
+        );
+        assert_eq!(captured.text(), want);
     }
 
     #[test]

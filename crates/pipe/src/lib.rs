@@ -16,6 +16,7 @@ pub mod json;
 pub mod ledger;
 pub mod outcome;
 pub mod pace;
+pub mod printable;
 pub mod progress;
 pub mod publish;
 pub mod reject;

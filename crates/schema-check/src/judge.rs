@@ -10,6 +10,7 @@ use tapline_pipe::io::line::TooLong;
 use tapline_pipe::io::output::{Blocked, Output, OutputError};
 use tapline_pipe::io::stop::{Deadline, Stop};
 use tapline_pipe::outcome::{Ending, Summary, Words, per_second};
+use tapline_pipe::printable::printable;
 use tapline_pipe::progress::Progress;
 use tapline_pipe::reject::{Reason, Rejection, Rejects};
 use tapline_pipe::units::grouped;
@@ -268,7 +269,7 @@ impl Judge {
     }
 
     fn tell(&mut self, line: &str) -> Result<(), Halt> {
-        self.write(line.as_bytes())
+        self.write(printable(line).as_bytes())
     }
 
     fn rejected(

@@ -8,6 +8,7 @@ use tapline_kafka::{Address, Cluster, Extent, GroupInfo, console_sink};
 use tapline_pipe::{
     console::Console,
     io::output::{Output, OutputError, unbuffered},
+    printable::printable,
 };
 
 use crate::{
@@ -269,7 +270,7 @@ fn tables(entries: &[Entry], cluster: Option<&str>) -> Vec<String> {
     }
     let mut out = Vec::new();
     if let (Some(cluster), false) = (cluster, brokers.is_empty()) {
-        out.push(format!("Cluster {cluster}"));
+        out.push(format!("Cluster {}", printable(cluster)));
     }
     let mut section = |write: &dyn Fn(&mut Vec<String>)| {
         let mut lines = Vec::new();

@@ -1,11 +1,17 @@
 //! A table for people: columns side by side, numbers to the right.
 
+use tapline_pipe::printable::printable;
+
 /// Appends the table, a line each for `header` and `rows`; nothing for no rows. A column is as wide as its widest
 /// cell; one that holds numbers only (or `-`, for what isn't known) is aligned to the right.
 pub fn write<const N: usize>(header: [&str; N], rows: &[[String; N]], out: &mut Vec<String>) {
     if rows.is_empty() {
         return;
     }
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| printable(cell).into_owned()))
+        .collect();
     let width = |at: usize| {
         let cells = rows.iter().map(|row| row[at].chars().count());
         cells.chain([header[at].len()]).max().unwrap_or(0)
@@ -26,7 +32,7 @@ pub fn write<const N: usize>(header: [&str; N], rows: &[[String; N]], out: &mut 
         line.trim_end().to_owned()
     };
     out.push(line(header));
-    for row in rows {
+    for row in &rows {
         out.push(line(std::array::from_fn(|at| row[at].as_str())));
     }
 }
@@ -48,6 +54,9 @@ mod tests {
             "gr\u{f6}\u{df}er       -  yz",
         ];
         assert_eq!(out, want);
+        let mut forged = Vec::new();
+        write(["WHO"], &[["a\n\x1b[2Jb".to_owned()]], &mut forged);
+        assert_eq!(forged, ["WHO", r"a\n\u{1b}[2Jb"]);
         write(["TOPIC"], &[], &mut out);
         assert_eq!(out.len(), want.len());
     }
