@@ -1,7 +1,10 @@
 //! What becomes of settled records, in the order of the input: counted, teed, reported, rejected, acknowledged.
 
 use std::{
+    collections::VecDeque,
     io::{self, Write},
+    os::fd::AsFd,
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -9,15 +12,14 @@ use bytes::Bytes;
 
 use super::{
     Fatal, Plan, Verdict,
+    drain::Drain,
     spool::{Spool, Waiting},
+    tee::{Patience, Tee},
 };
 use crate::{
     acks::AckWriter,
     checkpoint::{Checkpoint, Place},
-    io::{
-        journal::Journal,
-        output::{Output, OutputError},
-    },
+    io::{journal::Journal, output::OutputError, stop::Stop},
     outcome::{Summary, Words},
     reject::{Reason, Rejection, Rejects},
     report::{Report, undelivered},
@@ -46,19 +48,31 @@ pub(super) enum Trouble {
     Failed(Fatal),
 }
 
+/// How often it is looked what the reader of the tee has taken, where somebody waits for that.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Up to here all is dealt with, once the reader of the tee has taken its bytes up to `teed`.
+struct Mark {
+    teed: u64,
+    seq: Option<u64>,
+    place: Option<Place>,
+}
+
 /// The books of a run. Each record is counted once, whatever becomes of the files that should tell of it: what goes
 /// wrong with them is [`trouble`](Self::trouble), and from then on nothing is vouched for.
 pub(super) struct Account<W> {
     pub(super) summary: Summary,
     rejects: Rejects,
-    pub(super) tee: Option<Output<W>>,
+    tee: Option<Tee<W>>,
     acks: Option<AckWriter>,
     checkpoint: Option<Checkpoint>,
     report: Option<Report>,
     /// With transactions: what was settled well and waits for the verdict.
     spool: Option<Spool>,
-    /// Up to where all is dealt with, and not yet told.
+    /// Up to where all is dealt with, since the last mark.
     reached: (Option<u64>, Option<Place>),
+    /// The same, not yet told.
+    marks: VecDeque<Mark>,
     /// Whether all that was taken down is delivered or rejected for good. Once something is neither, nothing
     /// behind it may be acknowledged or left out of a next run.
     vouching: bool,
@@ -66,28 +80,32 @@ pub(super) struct Account<W> {
     pub(super) ending: bool,
     pub(super) trouble: Option<Trouble>,
     started: SystemTime,
+    pub(super) drain: Drain,
 }
 
-impl<W: Write> Account<W> {
+impl<W: Write + AsFd> Account<W> {
     pub(super) fn open(
         tool: &'static str,
         plan: Plan<W>,
+        stop: Stop,
         transactional: bool,
     ) -> Result<Self, Fatal> {
         let spool = transactional.then(Spool::open).transpose();
         Ok(Self {
             summary: Summary::new(tool, Words::Delivered),
             rejects: plan.rejects,
-            tee: plan.tee,
+            tee: plan.tee.map(Tee::new),
             acks: plan.acks,
             checkpoint: plan.checkpoint,
             report: plan.report,
             spool: spool.map_err(|error| spool_error(&error))?,
             reached: (None, None),
+            marks: VecDeque::new(),
             vouching: true,
             ending: false,
             trouble: None,
             started: plan.started,
+            drain: Drain::new(stop, plan.drain_timeout),
         })
     }
 
@@ -134,6 +152,10 @@ impl<W: Write> Account<W> {
                 line: entry.line,
             };
             self.reached = (entry.seq.or(self.reached.0), Some(place));
+            // A transaction is marked as a whole, once it is committed.
+            if self.tee.is_some() && self.spool.is_none() && self.is_asked() {
+                self.mark();
+            }
         }
     }
 
@@ -148,8 +170,7 @@ impl<W: Write> Account<W> {
 
     fn tee(&mut self, record: &[u8]) {
         if let Some(tee) = &mut self.tee {
-            let written = tee.line(record);
-            self.notice_reader(written);
+            tee.push(record);
         }
     }
 
@@ -196,6 +217,8 @@ impl<W: Write> Account<W> {
         let drained = spool.drain(|what| match (what, &aborted) {
             (Waiting::Record(line, record, receipt), None) => {
                 self.deliver(line, record, Some(receipt).filter(|text| !text.is_empty()));
+                // Nothing is under way meanwhile, and it may be as much as the input.
+                self.make_room();
             }
             (Waiting::Record(line, record, _), Some(rejection)) => {
                 self.reject(line, rejection, Some(record));
@@ -237,6 +260,7 @@ impl<W: Write> Account<W> {
         if !matches!(self.trouble, Some(Trouble::Failed(_))) {
             self.trouble = Some(Trouble::Failed(error));
         }
+        self.marks.clear();
         self.vouch_no_more();
     }
 
@@ -258,19 +282,24 @@ impl<W: Write> Account<W> {
     }
 
     /// Tells whom it may concern up to where all is dealt with; with transactions only behind a verdict. What vouches
-    /// comes last: rejects and report are durable before. They are synced after some time for many records together,
-    /// or `now`.
+    /// comes last: the reader of the tee has taken its lines, and rejects and report are durable. They are synced after
+    /// some time for many records together, or `now`.
     pub(super) fn vouch(&mut self, now: bool) {
-        if self.reached == (None, None) || !self.is_asked() {
+        if !self.is_asked() {
             return;
         }
-        if !now && self.sync_in().is_some_and(|left| !left.is_zero()) {
+        self.mark();
+        let taken = self.tee.as_mut().map_or(u64::MAX, Tee::taken);
+        let ready = self.marks.partition_point(|mark| mark.teed <= taken);
+        if ready == 0 || (!now && self.sync_in().is_some_and(|left| !left.is_zero())) {
             return;
         }
         if let Err(error) = self.sync() {
             return self.fail(error.into());
         }
-        let (seq, place) = std::mem::take(&mut self.reached);
+        let Some(Mark { seq, place, .. }) = self.marks.drain(..ready).next_back() else {
+            return;
+        };
         if let (Some(seq), Some(acks)) = (seq, &mut self.acks)
             && let Err(error) = acks.settled(seq)
         {
@@ -280,6 +309,19 @@ impl<W: Write> Account<W> {
             let kept = checkpoint.reached(place);
             self.note(kept);
         }
+    }
+
+    /// Puts what is reached behind what was teed.
+    fn mark(&mut self) {
+        let (seq, place) = std::mem::take(&mut self.reached);
+        if (seq, place) == (None, None) {
+            return;
+        }
+        let teed = self.tee.as_ref().map_or(0, Tee::position);
+        // Each mark stands for all before it.
+        let seq = seq.or_else(|| self.marks.back().and_then(|mark| mark.seq));
+        self.marks.pop_back_if(|mark| mark.teed == teed);
+        self.marks.push_back(Mark { teed, seq, place });
     }
 
     /// Whether somebody rests on what is vouched for.
@@ -304,18 +346,28 @@ impl<W: Write> Account<W> {
 
     /// How long until something that was put off must be done.
     pub(super) fn due_in(&self) -> Option<Duration> {
-        let tee = self.tee.as_ref().and_then(Output::flush_in);
+        let tee = self.tee.as_ref().and_then(Tee::flush_in);
         let written = self.journals().filter_map(Journal::flush_in).min();
-        let vouched = self.sync_in().filter(|_| self.reached != (None, None));
-        [tee, written, vouched.filter(|_| self.is_asked())]
+        // A reader doesn't tell when it takes something.
+        let looked = (!self.marks.is_empty() || tee == Some(Duration::ZERO)).then_some(LOOK);
+        [tee.filter(|left| !left.is_zero()), written, looked]
             .into_iter()
             .flatten()
             .min()
     }
 
+    /// Whether the reader of the tee has to take something before more is settled.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.tee.as_ref().is_some_and(Tee::is_full)
+    }
+
     /// Writes out what is due: the tee at once where somebody is told that its records are dealt with.
     pub(super) fn flush(&mut self) {
-        self.flush_tee(self.is_asked());
+        if self.is_held_up() {
+            self.flush_tee(Patience::Short);
+        } else if self.is_asked() || self.tee_is_due() {
+            self.flush_tee(Patience::None);
+        }
         if self.rejects.journal().is_some_and(is_due) {
             let written = self.rejects.flush();
             self.note(written);
@@ -328,21 +380,37 @@ impl<W: Write> Account<W> {
         }
     }
 
-    fn flush_tee(&mut self, now: bool) {
+    fn tee_is_due(&self) -> bool {
+        let left = self.tee.as_ref().and_then(Tee::flush_in);
+        left.is_some_and(|left| left.is_zero())
+    }
+
+    fn flush_tee(&mut self, patience: Patience) {
         if let Some(tee) = &mut self.tee {
-            let flushed = if now {
-                tee.flush()
-            } else {
-                tee.flush_if_due().map(drop)
-            };
-            self.notice_reader(flushed);
+            let flushed = tee.flush(patience, &mut self.drain);
+            self.notice_reader(flushed.map(drop));
+        }
+    }
+
+    /// Waits until the reader of the tee has made room for more, as long as the drain may take; then without it.
+    pub(super) fn make_room(&mut self) {
+        if !self.is_held_up() {
+            return;
+        }
+        self.flush_tee(Patience::Long);
+        if let Some(tee) = &mut self.tee
+            && tee.is_full()
+        {
+            tee.close();
+            self.mark();
+            self.vouch_no_more();
         }
     }
 
     /// Nothing can be written to stdout any more: reading stops, and what was read is still delivered.
     fn notice_reader(&mut self, written: Result<(), OutputError>) {
         match written {
-            Ok(()) => return,
+            Ok(()) => {}
             Err(OutputError::ReaderGone) => {
                 self.trouble.get_or_insert(Trouble::ReaderGone);
                 // What was not written is not handled, so it is not acknowledged.
@@ -350,13 +418,39 @@ impl<W: Write> Account<W> {
             }
             Err(error) => self.fail(error.into()),
         }
-        self.tee = None;
     }
 
-    /// The input was read to its end: if all of it is settled, the tap may know, also of what a filter has dropped.
+    /// Looks whether the reader of the tee has left while there is nothing to be written to it.
+    pub(super) fn look_at_reader(&mut self) {
+        if self.tee.as_mut().is_some_and(Tee::is_reader_gone) {
+            self.notice_reader(Err(OutputError::ReaderGone));
+        }
+    }
+
+    /// Waits until the reader of the tee has taken what somebody waits for, as long as the drain may take.
+    fn await_reader(&mut self) {
+        if !self.is_asked() {
+            return;
+        }
+        self.mark();
+        let (Some(tee), Some(last)) = (&mut self.tee, self.marks.back()) else {
+            return;
+        };
+        while tee.taken() < last.teed && !tee.is_reader_gone() && !self.drain.is_over() {
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Whether delivered lines were not written to the tee, for want of a reader who takes them.
+    pub(super) fn has_left(&self) -> bool {
+        self.tee.as_ref().is_some_and(Tee::has_left)
+    }
+
+    /// The input was read to its end: if all of it is settled, and taken by the reader of the tee, the tap may know, also of
+    /// what a filter has dropped.
     pub(super) fn vouch_for_all(&mut self) -> Result<(), Fatal> {
         match &mut self.acks {
-            Some(acks) if self.vouching => acks
+            Some(acks) if self.vouching && self.marks.is_empty() => acks
                 .end()
                 .map_err(|error| format!("acks can't be written: {error}").into()),
             _ => Ok(()),
@@ -365,7 +459,8 @@ impl<W: Write> Account<W> {
 
     /// Writes out all that is buffered and makes it durable.
     pub(super) fn finish(&mut self) -> Result<(), Fatal> {
-        self.flush_tee(true);
+        self.flush_tee(Patience::Long);
+        self.await_reader();
         self.vouch(true);
         let rejects = self.rejects.finish();
         let report = self.report.as_mut().map_or(Ok(()), Report::sync);

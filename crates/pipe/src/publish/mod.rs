@@ -5,8 +5,10 @@
 //! drain and the drain has an end.
 
 mod account;
+mod drain;
 mod run;
 mod spool;
+mod tee;
 
 use std::{
     error::Error,

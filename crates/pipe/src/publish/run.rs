@@ -40,7 +40,7 @@ const NAP: Duration = Duration::from_millis(20);
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Publishes the whole input and says how it went: the counts hold also when it ended with an error.
-pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
+pub fn run<P: Publisher, R: Read + AsFd, W: Write + AsFd>(
     publisher: &mut P,
     input: &mut Input<R>,
     plan: Plan<W>,
@@ -48,8 +48,9 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
 ) -> (Summary, Result<Ending, Fatal>) {
     let started = Instant::now();
     let pace = plan.rate.map(|rate| Pace::new(rate, started));
-    let (envelope, strict, drain_timeout) = (plan.envelope, plan.strict, plan.drain_timeout);
-    let account = match Account::open(console.tool(), plan, publisher.is_transactional()) {
+    let (envelope, strict) = (plan.envelope, plan.strict);
+    let stop = input.stop().clone();
+    let account = match Account::open(console.tool(), plan, stop, publisher.is_transactional()) {
         Ok(account) => account,
         Err(error) => return (Summary::new(console.tool(), Words::Delivered), Err(error)),
     };
@@ -59,14 +60,13 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
         account,
         envelope,
         strict,
-        drain_timeout,
         pace,
         console,
         ledger: Ledger::default(),
         held: 0,
         settled: Vec::new(),
         ending: Ending::Complete,
-        deadline: None,
+        is_signalled: false,
         failed: None,
         progress: Progress::new(started),
     };
@@ -79,6 +79,12 @@ pub fn run<P: Publisher, R: Read + AsFd, W: Write>(
     console.wipe_progress();
     let finished = run.account.finish();
     run.notice_trouble();
+    if run.account.drain.has_begun() {
+        run.notice_signal();
+    }
+    if run.account.has_left() && run.ending != Ending::ReaderGone && run.failed.is_none() {
+        console.error("stdout: its reader takes nothing: not all delivered records were written");
+    }
     let failed = run.failed.take().map_or(Ok(()), Err);
     let result = result.and(failed).and(finished).and_then(|()| {
         let whole = run.ending == Ending::Complete;
@@ -101,7 +107,6 @@ struct Run<'a, P: Publisher, R, W> {
     account: Account<W>,
     envelope: bool,
     strict: bool,
-    drain_timeout: Duration,
     console: &'a Console,
     ledger: Ledger<Entry, Outcome>,
     /// Bytes of the records in the ledger.
@@ -109,14 +114,14 @@ struct Run<'a, P: Publisher, R, W> {
     settled: Vec<Settled<P::Receipt>>,
     pace: Option<Pace>,
     ending: Ending,
-    /// When the drain after a signal must be over.
-    deadline: Option<Instant>,
+    /// A signal was told of.
+    is_signalled: bool,
     /// What ends the run when all that was read is settled: an input or output that can't go on.
     failed: Option<Fatal>,
     progress: Progress,
 }
 
-impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
+impl<P: Publisher, R: Read + AsFd, W: Write + AsFd> Run<'_, P, R, W> {
     /// Goes on where an earlier run ended.
     fn go_on(&mut self) -> Result<(), Fatal> {
         let place = self.account.start();
@@ -172,7 +177,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
                         self.settle(wait)?;
                     }
                 }
-                Next::Idle => {}
+                Next::Idle => self.account.look_at_reader(),
                 Next::End => return Ok(()),
                 Next::Stopped(_) => {
                     self.notice_signal();
@@ -324,9 +329,16 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
 
     /// Takes the settled prefix off the ledger.
     fn take_settled(&mut self) {
-        while let Some((entry, outcome)) = self.ledger.take_settled() {
-            self.held -= entry.bytes.as_ref().map_or(0, Bytes::len);
-            self.account.take(&entry, outcome);
+        loop {
+            while !self.account.is_held_up() && self.take_one() {}
+            if !self.account.is_held_up() {
+                break;
+            }
+            self.account.flush();
+            // A reader that takes nothing fills the ledger, and a full ledger stops the reading.
+            if self.account.is_held_up() {
+                break;
+            }
         }
         if let Some(verdict) = self.publisher.take_verdict() {
             self.account.conclude(&verdict);
@@ -347,9 +359,21 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.notice_trouble();
     }
 
+    /// Takes off the first entry, if it is settled.
+    fn take_one(&mut self) -> bool {
+        let Some((entry, outcome)) = self.ledger.take_settled() else {
+            return false;
+        };
+        self.held -= entry.bytes.as_ref().map_or(0, Bytes::len);
+        self.account.take(&entry, outcome);
+        true
+    }
+
     /// What went wrong with the books ends the run.
     fn notice_trouble(&mut self) {
         match self.account.trouble.take() {
+            // A signal is the reason that a shell looks for.
+            Some(Trouble::ReaderGone) if self.is_signalled => {}
             Some(Trouble::ReaderGone) => self.ending = Ending::ReaderGone,
             Some(Trouble::Failed(error)) => {
                 self.failed.get_or_insert(error);
@@ -363,25 +387,26 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
     }
 
     fn notice_signal(&mut self) {
-        let Some(signal) = self.input.stop().requested() else {
+        let Some(signal) = self.account.drain.signal() else {
             return;
         };
-        if self.deadline.is_some() {
+        if std::mem::replace(&mut self.is_signalled, true) {
             return;
         }
-        self.deadline = Some(Instant::now() + self.drain_timeout);
         self.account.ending = true;
         self.ending = Ending::Signal(signal);
-        if !self.ledger.is_empty() {
-            let (left, limit) = (grouped(self.ledger.in_flight() as u64), self.drain_timeout);
+        if self.ledger.in_flight() > 0 {
+            let (left, limit) = (
+                grouped(self.ledger.in_flight() as u64),
+                self.account.drain.timeout,
+            );
             let signal = signal.name();
             self.console.info(format_args!("{signal}: {left} in flight are delivered first, at most {limit:?}; again to end now"));
         }
     }
 
-    fn is_over_time(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| Instant::now() >= deadline)
+    fn is_over_time(&mut self) -> bool {
+        self.account.drain.is_over()
     }
 
     /// Leaves off reading before the end. What was taken from the input but never offered is accounted
@@ -422,10 +447,13 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         while !self.ledger.is_empty() || self.publisher.has_open_transaction() {
             self.notice_signal();
             if self.is_over_time() {
-                let left = grouped(self.ledger.in_flight() as u64);
-                self.console.error(format_args!(
-                    "{left} records were not delivered within --drain-timeout"
-                ));
+                let left = self.ledger.in_flight() as u64;
+                if left > 0 {
+                    let left = grouped(left);
+                    self.console.error(format_args!(
+                        "{left} records were not delivered within --drain-timeout"
+                    ));
+                }
                 self.give_up("not acknowledged within --drain-timeout");
                 return Ok(());
             }
@@ -442,6 +470,9 @@ impl<P: Publisher, R: Read + AsFd, W: Write> Run<'_, P, R, W> {
         self.account.ending = true;
         self.ledger
             .settle_all(|_| Err(Rejection::new(Reason::NotDelivered, why)));
+        while self.take_one() {
+            self.account.make_room();
+        }
         self.take_settled();
         self.account.conclude(&Verdict::Aborted(why.to_owned()));
     }
@@ -464,3 +495,7 @@ mod transaction_tests;
 #[cfg(test)]
 #[path = "file_tests.rs"]
 mod file_tests;
+
+#[cfg(test)]
+#[path = "tee_tests.rs"]
+mod tee_tests;

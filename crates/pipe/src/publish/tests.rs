@@ -51,7 +51,7 @@ pub(super) struct Scripted {
     /// Ask for a stop when so many were sent.
     stop_after: Option<(usize, Stop)>,
     /// Ask for a stop when it was polled so often.
-    stop_after_polls: Option<(usize, Stop)>,
+    pub(super) stop_after_polls: Option<(usize, Stop)>,
 }
 
 impl Publisher for Scripted {
@@ -123,7 +123,7 @@ pub(super) fn publish(
     client: &mut Scripted,
     lines: &[u8],
     stop: Stop,
-    change: impl FnOnce(&mut Plan<Captured>),
+    change: impl FnOnce(&mut Plan<File>),
 ) -> Ran {
     publish_with(client, lines, stop, change)
 }
@@ -132,13 +132,14 @@ pub(super) fn publish_with<P: Publisher>(
     client: &mut P,
     lines: &[u8],
     stop: Stop,
-    change: impl FnOnce(&mut Plan<Captured>),
+    change: impl FnOnce(&mut Plan<File>),
 ) -> Ran {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     std::fs::write(file("input"), lines).unwrap();
     let mut input = Input::new(File::open(file("input")).unwrap(), 100, stop);
-    let (messages, tee) = (Captured::default(), Captured::default());
+    let messages = Captured::default();
+    let tee = File::create(file("tee")).unwrap();
     let console = Console::new("t", Level::Normal, messages.clone(), false);
     let mut plan = Plan {
         envelope: false,
@@ -146,7 +147,7 @@ pub(super) fn publish_with<P: Publisher>(
         rate: None,
         drain_timeout: Duration::ZERO,
         rejects: Rejects::open(console.clone(), Some(&file("rejects"))).unwrap(),
-        tee: Some(Output::new("stdout", tee.clone(), false)),
+        tee: Some(Output::new("stdout", tee, false)),
         acks: Some(AckWriter::open(&file("acks")).unwrap()),
         checkpoint: Some(Checkpoint::open(&file("checkpoint")).unwrap()),
         report: Some(Report::open(&file("report")).unwrap()),
@@ -158,7 +159,7 @@ pub(super) fn publish_with<P: Publisher>(
     Ran {
         summary,
         ending: ending.map_err(|error| error.to_string()),
-        tee: tee.text(),
+        tee: read("tee"),
         messages: messages.text(),
         rejects: read("rejects"),
         acks: read("acks"),
@@ -457,7 +458,7 @@ fn an_input_that_breaks_ends_the_run_after_what_was_read_is_delivered() {
     let breaks = Breaks(tempfile::tempfile().unwrap(), false);
     let mut input = Input::new(breaks, 100, Stop::manual().unwrap());
     let console = Console::new("t", Level::Normal, Captured::default(), false);
-    let plan = Plan::<Captured> {
+    let plan = Plan::<File> {
         envelope: false,
         strict: false,
         rate: None,

@@ -92,7 +92,7 @@ impl Publisher for Transacting {
 
 const LINES: &[u8] = b"1\n2\n3\nbad\n5\n";
 
-fn ran(client: &mut Transacting, change: impl FnOnce(&mut Plan<crate::console::Captured>)) -> Ran {
+fn ran(client: &mut Transacting, change: impl FnOnce(&mut Plan<std::fs::File>)) -> Ran {
     let stop = client
         .stop_after
         .as_ref()
