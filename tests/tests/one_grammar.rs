@@ -170,6 +170,14 @@ fn what_is_not_json_travels_in_an_envelope_as_text_or_base64() {
         assert_eq!(other, envelope.get("value").is_none());
     }
     assert_verdicts("topic-tap -J", &taken, &lines);
+    // Cells are taken of what is JSON, the deepest value included, and of nothing else.
+    let json = lines.iter().filter(|(_, json)| *json).count() + 1;
+    let tapped = Run::tool("topic-tap")
+        .arg(brokers.kafka_topic("odd"))
+        .args(["--from", "beginning", "--until-end", "--csv", "id"])
+        .finish();
+    tapped.assert_code(1);
+    assert_eq!(tapped.lines().len(), 1 + json, "{}", tapped.stderr);
     // And each comes back byte for byte.
     let copied = Run::tool("kafka-produce")
         .args([&brokers.kafka_topic("copy"), "-J"])

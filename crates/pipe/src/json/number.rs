@@ -2,17 +2,19 @@
 
 use super::error::Wrong;
 
-/// A number as it stands in a text.
+/// A number as it stands in a text. All of whole words, as [`Wrong`] is.
 #[derive(Debug, Clone, Copy)]
 pub struct Scanned {
     /// How many bytes it has.
     pub length: usize,
-    negative: bool,
+    /// How many of them are its minus sign.
+    sign: usize,
     /// All digits before the exponent; wrapped around where there are more than 19.
     digits: u64,
     whole: usize,
     fraction: usize,
-    exponent: bool,
+    /// How many bytes its exponent has, with the letter.
+    exponent: usize,
 }
 
 /// A number's value, typed as `serde_json` types it.
@@ -33,8 +35,8 @@ pub enum Number {
 /// How many bytes of it are sound, and what is wrong behind them.
 #[inline]
 pub fn scan(text: &[u8]) -> Result<Scanned, (usize, Wrong)> {
-    let mut at = usize::from(text.first() == Some(&b'-'));
-    let negative = at == 1;
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let mut at = sign;
     let mut digits = 0;
     let leading = text.get(at);
     let whole = run(text, &mut at, &mut digits)?;
@@ -46,8 +48,8 @@ pub fn scan(text: &[u8]) -> Result<Scanned, (usize, Wrong)> {
         at += 1;
         fraction = run(text, &mut at, &mut digits)?;
     }
-    let exponent = matches!(text.get(at), Some(b'e' | b'E'));
-    if exponent {
+    let mantissa = at;
+    if let Some(b'e' | b'E') = text.get(at) {
         at += 1;
         if let Some(b'+' | b'-') = text.get(at) {
             at += 1;
@@ -56,14 +58,14 @@ pub fn scan(text: &[u8]) -> Result<Scanned, (usize, Wrong)> {
     }
     let scanned = Scanned {
         length: at,
-        negative,
+        sign,
         digits,
         whole,
         fraction,
-        exponent,
+        exponent: at - mantissa,
     };
     // Below 10^308 without an exponent; only what is written longer or with one has to be computed.
-    if (exponent || whole > 308) && !scanned.float(text).is_finite() {
+    if (scanned.exponent > 0 || whole > 308) && !scanned.float(text).is_finite() {
         return Err((0, Wrong::Range));
     }
     Ok(scanned)
@@ -91,11 +93,11 @@ impl Scanned {
     pub fn value(&self, text: &[u8]) -> Number {
         // 19 digits always fit into 64 bits.
         let fits = self.whole + self.fraction <= 19;
-        if self.fraction == 0 && !self.exponent && self.whole <= 20 {
+        if self.fraction == 0 && self.exponent == 0 && self.whole <= 20 {
             return self.integer(text, fits);
         }
-        if fits && !self.exponent && self.digits < 1 << 53 {
-            return Number::Float(decimal(self.digits, self.fraction, self.negative));
+        if fits && self.exponent == 0 && self.digits < 1 << 53 {
+            return Number::Float(decimal(self.digits, self.fraction, self.sign == 1));
         }
         Number::Float(self.float(text))
     }
@@ -107,7 +109,7 @@ impl Scanned {
         } else {
             self.text(text).trim_start_matches('-').parse().ok()
         };
-        let number = match (self.negative, digits) {
+        let number = match (self.sign == 1, digits) {
             (false, Some(digits)) => Some(Number::Unsigned(digits)),
             (true, Some(0)) => Some(Number::Float(-0.0)),
             (true, Some(digits)) => 0_i64.checked_sub_unsigned(digits).map(Number::Signed),
