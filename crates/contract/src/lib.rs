@@ -7,6 +7,8 @@
 //! - [`args`] holds the command-line options that every tool with a registry shares.
 
 pub mod args;
+mod budget;
+mod compiled;
 mod excerpt;
 pub mod mistyped;
 pub mod registry;

@@ -1,5 +1,7 @@
 //! Loads a JSON Schema from a file or text, and says precisely why it can't be one.
 
+pub(crate) mod lean;
+mod reach;
 mod references;
 
 use std::fmt::Write as _;
@@ -8,12 +10,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use jsonschema::{ReferencingError, ValidationError};
+use jsonschema::{PatternOptions, ReferencingError, Retrieve, ValidationError, ValidationOptions};
 use serde_json::Value;
-use tapline_pipe::json::{JsonError, Wrong};
+use tapline_pipe::json::{self, JsonError, Wrong};
 
 use self::references::{Others, find_reference};
 
+use crate::compiled::Compiled;
 use crate::excerpt::excerpt;
 use crate::tape::{TapeJson, read_value};
 use crate::validator::Validator;
@@ -32,8 +35,7 @@ pub struct Schema {
     source: String,
     text: String,
     document: Value,
-    fast: Arc<jsonschema::Validator<TapeJson>>,
-    full: Arc<jsonschema::Validator>,
+    compiled: Arc<Compiled>,
 }
 
 /// Why a schema can't be used. Each message names the schema and the place in it.
@@ -63,6 +65,16 @@ pub enum SchemaError {
         /// JSON Pointer to what is wrong; empty for the whole.
         pointer: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// Records could not be checked against it in any time.
+    #[error("{schema}: {}{reason}", place(.pointer))]
+    Unbounded {
+        /// Where the schema came from.
+        schema: String,
+        /// JSON Pointer to the innermost part that has too much; empty for the whole, and in a referred schema.
+        pointer: String,
+        /// What it has too much of.
         reason: String,
     },
     /// It refers to something that is not in it.
@@ -159,20 +171,27 @@ impl Schema {
                 });
             }
         };
-        let full = jsonschema::options()
-            .with_retriever(others.clone())
-            .build(&document);
-        let full = full.map_err(|error| refusal(&source, &document, &error))?;
-        let fast = jsonschema::options_for::<TapeJson>()
-            .with_retriever(others)
-            .build(&document);
-        let fast = fast.map_err(|error| refusal(&source, &document, &error))?;
+        if let Some((pointer, excess)) = reach::excess(&document, others.list()) {
+            return Err(SchemaError::Unbounded {
+                schema: source,
+                pointer,
+                reason: excess.to_string(),
+            });
+        }
+        let compiled = options(&others).build(&document);
+        let full = compiled.map_err(|error| refusal(&source, &document, &error))?;
+        let origin = document.clone();
+        let lean = move || {
+            let lean = lean::lean(&origin)?;
+            let validator = options(&others).build(&lean).ok()?;
+            Some((lean, validator))
+        };
+        let compiled = Arc::new(Compiled::new(&document, full, lean));
         Ok(Schema {
             source,
             text,
             document,
-            fast: Arc::new(fast),
-            full: Arc::new(full),
+            compiled,
         })
     }
 
@@ -203,8 +222,22 @@ impl Schema {
     /// A validator of records. Each thread needs its own; they share the compiled schema.
     #[must_use]
     pub fn validator(&self) -> Validator {
-        Validator::new(Arc::clone(&self.fast), Arc::clone(&self.full))
+        Validator::new(Arc::clone(&self.compiled))
     }
+}
+
+/// How far a pattern that needs backtracking (it looks ahead or behind) may go back, for one string.
+const MAX_BACKTRACKING: usize = 100_000;
+
+/// How schemas are compiled.
+fn options(others: &Others) -> ValidationOptions<'static, Arc<dyn Retrieve>, TapeJson> {
+    jsonschema::options_for::<TapeJson>()
+        .with_retriever(others.clone())
+        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKING))
+        // Read without building its value.
+        .with_content_media_type("application/json", |text| {
+            json::check(text.as_bytes()).is_ok()
+        })
 }
 
 /// Says why `document` was refused.

@@ -6,6 +6,7 @@
 
 mod node;
 mod parse;
+mod same;
 
 use serde_json::Value;
 use tapline_pipe::json::JsonError;
@@ -94,7 +95,7 @@ mod tests {
         // Something is on it already.
         tape.fill(br#"{"a": [1, "b"]}"#).expect("taken");
         let document = tape.fill(text.as_bytes()).ok()?;
-        Some(document.root().to_value().into_owned())
+        Some(document.root().value())
     }
 
     #[test]
@@ -195,7 +196,7 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] = byte;
             let mut tape = Tape::default();
-            let read = tape.fill(&bytes).ok().map(|document| document.root().to_value().into_owned());
+            let read = tape.fill(&bytes).ok().map(|document| document.root().value());
             prop_assert_eq!(read, serde_json::from_slice::<Value>(&bytes).ok());
         }
 

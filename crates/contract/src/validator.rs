@@ -1,9 +1,9 @@
 //! Checks records, byte for byte as they came, against a schema.
 //!
-//! What a record costs: a record that is valid is read onto a flat tape over its own bytes
-//! (`tape`), which the validator walks in place; the tape is reused, so nothing is allocated. Only
-//! a record that fails, or holds something rare, is read once more by `serde_json` to collect the
-//! errors.
+//! What a record costs: it is read onto a flat tape over its own bytes (`tape`), which the validator walks in place;
+//! the tape is reused, so nothing is allocated. Only a record that fails is walked once more to collect the errors.
+//! Both walks have a budget (`budget`): beside its tape, of 16 bytes for each value and name, a record takes 64 MiB at
+//! most, whatever it and the schema are.
 //!
 //! Measured on one of two busy cores (`cargo bench -p tapline-contract`, the generator's schema,
 //! records of 104 bytes): 1.5–1.7 M records/s, where `serde_json` to a `Value` and the validator on
@@ -14,13 +14,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use jsonschema::ValidationError;
-use serde_json::Value;
+use jsonschema::error::ValidationErrorKind;
 use tapline_pipe::json::{JsonError, pointer};
 use tapline_pipe::reject::{Reason, Rejection};
 
+use crate::budget::{self, Budget, Exhausted};
+use crate::compiled::Compiled;
 use crate::excerpt::excerpt;
 use crate::mistyped::Mistyped;
-use crate::tape::{Tape, TapeJson};
+use crate::schema::lean::choice;
+use crate::tape::{Document, Tape};
 
 /// How many of a record's errors are kept; the rest are counted.
 const MAX_VIOLATIONS: usize = 1000;
@@ -32,6 +35,9 @@ const MAX_QUOTE: usize = 80;
 /// any record of ordinary size.
 const MAX_SEARCH: usize = 256 * 1024 * 1024;
 
+/// How long the pointers of all the errors that are kept may be together, in bytes.
+const MAX_POINTERS: usize = 4 * 1024 * 1024;
+
 /// How long a message may be, in characters.
 const MAX_MESSAGE: usize = 300;
 
@@ -40,15 +46,14 @@ const MAX_MESSAGE: usize = 300;
 /// What is JSON is for [`tapline_pipe::json`] to say. Integers beyond 64 bits are compared as doubles.
 #[derive(Debug)]
 pub struct Validator {
-    fast: Arc<jsonschema::Validator<TapeJson>>,
-    full: Arc<jsonschema::Validator>,
+    compiled: Arc<Compiled>,
     tape: Tape,
 }
 
 impl Clone for Validator {
     /// A validator of the same schema for another thread.
     fn clone(&self) -> Self {
-        Validator::new(Arc::clone(&self.fast), Arc::clone(&self.full))
+        Validator::new(Arc::clone(&self.compiled))
     }
 }
 
@@ -70,6 +75,8 @@ pub struct Violations {
     pub list: Vec<Violation>,
     /// How many more there are.
     pub more: usize,
+    /// There are more beside these, but listing them would take too much memory or time.
+    pub too_many: bool,
 }
 
 /// One thing that is wrong with a record.
@@ -85,13 +92,9 @@ pub struct Violation {
 }
 
 impl Validator {
-    pub(crate) fn new(
-        fast: Arc<jsonschema::Validator<TapeJson>>,
-        full: Arc<jsonschema::Validator>,
-    ) -> Self {
+    pub(crate) fn new(compiled: Arc<Compiled>) -> Self {
         Validator {
-            fast,
-            full,
+            compiled,
             tape: Tape::default(),
         }
     }
@@ -99,46 +102,88 @@ impl Validator {
     /// Checks one record.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with it, or its first error if all are too many to list.
     pub fn check(&mut self, record: &[u8]) -> Result<(), Invalid> {
         let document = self.tape.fill(record).map_err(Invalid::NotJson)?;
-        if self.fast.is_valid(document.root()) {
-            return Ok(());
+        let root = document.root();
+        let full = self.compiled.full();
+        match budget::within(verdict(record), || full.is_valid(root)) {
+            Ok(true) => Ok(()),
+            Ok(false) => collect(&self.compiled, &document),
+            Err(Exhausted) => Err(Invalid::Violations(Violations::undecided())),
         }
-        collect(&self.full, document.text(), &document.root().value())
     }
 
     /// Whether a record is valid, for who doesn't need to know what is wrong.
     pub fn is_valid(&mut self, record: &[u8]) -> bool {
+        let full = self.compiled.full();
         let document = self.tape.fill(record);
-        document.is_ok_and(|document| self.fast.is_valid(document.root()))
+        document.is_ok_and(|document| {
+            budget::within(verdict(record), || full.is_valid(document.root())) == Ok(true)
+        })
     }
 
-    /// Which members of a flat object the schema would rather have of another type.
+    /// Which members of a flat object the schema would rather have of another type; none if its errors are too many
+    /// to look through.
     pub fn mistyped(&mut self, record: &[u8]) -> Mistyped {
-        match self.tape.fill(record) {
-            Ok(document) => Mistyped::of(self.full.iter_errors(&document.root().value())),
-            Err(_) => Mistyped::default(),
-        }
+        let full = self.compiled.full();
+        let Ok(document) = self.tape.fill(record) else {
+            return Mistyped::default();
+        };
+        let budget = listing(&document, self.compiled.full_error());
+        budget::within(budget, || Mistyped::of(full.iter_errors(document.root())))
+            .unwrap_or_default()
     }
 }
 
-#[cold]
-fn collect(full: &jsonschema::Validator, text: &str, value: &Value) -> Result<(), Invalid> {
-    let mut errors = full.iter_errors(value);
-    let findable = MAX_SEARCH / text.len();
-    let mut list: Vec<_> = errors
-        .by_ref()
-        .take(MAX_VIOLATIONS)
-        .enumerate()
-        .map(|(index, error)| Violation::of(&error, (index < findable).then_some(text)))
-        .collect();
-    if list.is_empty() {
-        return Ok(());
+/// Steps for a verdict: many times what any record takes that is not made to take long. A large record has more.
+fn verdict(record: &[u8]) -> Budget {
+    Budget {
+        steps: 25_000_000 + 64 * record.len() as u64,
+        memory: 24 * 1024 * 1024,
+        error: 0,
     }
-    let more = errors.count();
-    list.sort_by_key(|violation| violation.offset.unwrap_or(usize::MAX));
-    Err(Invalid::Violations(Violations { list, more }))
+}
+
+/// For all errors, each of which takes so many bytes and its pointer, in the schema's form and as text.
+fn listing(document: &Document, error: u64) -> Budget {
+    Budget {
+        steps: 5_000_000 + 16 * document.text().len() as u64,
+        memory: 16 * 1024 * 1024,
+        error: error + 2 * document.longest_pointer() as u64,
+    }
+}
+
+/// All errors as the schema gives them; if these are too many, then without what is wrong with each branch of `anyOf`
+/// and `oneOf`, which isn't told anyway; if these are too many, the first.
+#[cold]
+fn collect(compiled: &Compiled, document: &Document) -> Result<(), Invalid> {
+    let text = document.text();
+    let full = compiled.full();
+    let collected = budget::within(listing(document, compiled.full_error()), || {
+        Violations::of(full.iter_errors(document.root()), text)
+    });
+    let collected = collected.or_else(|Exhausted| {
+        let (lean, error) = compiled.lean();
+        let budget = Budget {
+            error: listing(document, error).error,
+            ..verdict(text.as_bytes())
+        };
+        budget::within(budget, || {
+            Violations::of(lean.iter_errors(document.root()), text)
+        })
+        .or_else(|Exhausted| {
+            budget::within(budget, || match lean.validate(document.root()) {
+                Ok(()) => None,
+                Err(error) => Some(Violations::first_of(&error, text)),
+            })
+        })
+    });
+    match collected {
+        Ok(None) => Ok(()),
+        Ok(Some(violations)) => Err(Invalid::Violations(violations)),
+        Err(Exhausted) => Err(Invalid::Violations(Violations::uncounted())),
+    }
 }
 
 impl Invalid {
@@ -153,6 +198,61 @@ impl Invalid {
 }
 
 impl Violations {
+    /// `None` without errors.
+    fn of<'a>(mut errors: impl Iterator<Item = ValidationError<'a>>, text: &str) -> Option<Self> {
+        let findable = MAX_SEARCH / text.len();
+        let mut room = MAX_POINTERS;
+        let mut list = Vec::new();
+        let mut more = 0;
+        for (index, error) in errors.by_ref().take(MAX_VIOLATIONS).enumerate() {
+            let size = error.instance_path().as_str().len();
+            if index > 0 && size > room {
+                more += 1;
+                continue;
+            }
+            room = room.saturating_sub(size);
+            list.push(Violation::of(&error, (index < findable).then_some(text)));
+        }
+        if list.is_empty() {
+            return None;
+        }
+        more += errors.count();
+        list.sort_by_key(|violation| violation.offset.unwrap_or(usize::MAX));
+        Some(Violations {
+            list,
+            more,
+            too_many: false,
+        })
+    }
+
+    /// The first of very many.
+    fn first_of(error: &ValidationError, text: &str) -> Self {
+        Violations {
+            list: vec![Violation::of(error, Some(text))],
+            more: 0,
+            too_many: true,
+        }
+    }
+
+    /// It is known that there are errors, and no more.
+    fn uncounted() -> Self {
+        Violations {
+            list: vec![Violation::of_whole("not valid under the schema")],
+            more: 0,
+            too_many: true,
+        }
+    }
+
+    /// There is no telling whether there are errors.
+    fn undecided() -> Self {
+        let message = "not checked: with this schema it would take too long";
+        Violations {
+            list: vec![Violation::of_whole(message)],
+            more: 0,
+            too_many: false,
+        }
+    }
+
     fn first(&self) -> &Violation {
         self.list.first().expect("made with at least one")
     }
@@ -160,6 +260,7 @@ impl Violations {
     /// ` (and 2 more errors)`, or nothing.
     fn others(&self) -> String {
         match self.list.len() - 1 + self.more {
+            0 if self.too_many => " (and more errors, too many to list)".to_owned(),
             0 => String::new(),
             1 => " (and 1 more error)".to_owned(),
             more => format!(" (and {more} more errors)"),
@@ -185,6 +286,14 @@ impl fmt::Display for Violation {
 }
 
 impl Violation {
+    fn of_whole(message: &str) -> Self {
+        Violation {
+            pointer: String::new(),
+            message: message.to_owned(),
+            offset: Some(0),
+        }
+    }
+
     /// `text`: the record, if the value is to be looked for in it.
     fn of(error: &ValidationError, text: Option<&str>) -> Self {
         let pointer = error.instance_path().as_str();
@@ -195,7 +304,7 @@ impl Violation {
                 let offset = place.start;
                 (excerpt(&text[place], MAX_QUOTE), Some(offset))
             }
-            None => (excerpt(error.instance(), MAX_QUOTE), None),
+            None => ("the value".to_owned(), None),
         };
         Violation {
             pointer: pointer.to_owned(),
@@ -212,6 +321,24 @@ fn locate(text: &str, pointer: &str) -> Option<Range<usize>> {
 
 /// What is wrong, with `quote` for the value that it is about.
 pub(crate) fn message(error: &ValidationError, quote: &str) -> String {
+    match error.kind() {
+        // The error doesn't know how many there are: it holds no copy of the array.
+        ValidationErrorKind::AdditionalItems { limit } => {
+            return format!("{quote} has more than the {limit} items that are allowed");
+        }
+        ValidationErrorKind::Not { schema } => {
+            if let Some(keyword) = choice(schema) {
+                let among = if keyword == "oneOf" {
+                    "exactly one"
+                } else {
+                    "any"
+                };
+                let listed = format!("of the schemas listed in the '{keyword}' keyword");
+                return format!("{quote} is not valid under {among} {listed}");
+            }
+        }
+        _ => {}
+    }
     excerpt(error.masked_with(quote), MAX_MESSAGE)
 }
 
@@ -236,193 +363,4 @@ impl From<Invalid> for Rejection {
 }
 
 #[cfg(test)]
-mod tests {
-    use tapline_pipe::reject::{Reason, Rejection};
-
-    use super::{Invalid, Validator};
-    use crate::schema::Schema;
-
-    fn validator(schema: &str) -> Validator {
-        Schema::from_text("s", schema, &[]).unwrap().validator()
-    }
-
-    fn generator() -> Validator {
-        validator(include_str!("../../../schemas/generator.schema.json"))
-    }
-
-    const READING: &str = r#"{"generatorID":"generator4","lat":40.65995,"lon":-111.99633,"temperature":74,"pressure":198,"fuel":901}"#;
-
-    /// All that is wrong with a record, one line each.
-    fn wrongs(validator: &mut Validator, record: impl AsRef<[u8]>) -> Vec<String> {
-        match validator.check(record.as_ref()) {
-            Ok(()) => Vec::new(),
-            Err(Invalid::NotJson(error)) => vec![error.to_string()],
-            Err(Invalid::Violations(violations)) => {
-                violations.list.iter().map(ToString::to_string).collect()
-            }
-        }
-    }
-
-    #[test]
-    fn a_valid_reading_passes() {
-        assert_eq!(generator().check(READING.as_bytes()), Ok(()));
-    }
-
-    #[test]
-    fn all_errors_are_told_with_their_places_and_the_text_as_it_was_written() {
-        let record = READING
-            .replace("74", "\"hot\"")
-            .replace("198", "12345678901234567890123")
-            .replace("40.65995", "1.10e2")
-            .replace(",\"fuel\":901", "");
-        assert_eq!(
-            wrongs(&mut generator(), record),
-            [
-                "\"fuel\" is a required property",
-                "/lat: 1.10e2 is greater than the maximum of 90",
-                "/temperature: \"hot\" is not of type \"integer\"",
-                "/pressure: 12345678901234567890123 is greater than the maximum of 1500",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_not_json_is_told_with_its_place() {
-        for (record, message) in [
-            (&b"{\"a\": 1"[..], "unexpected end at column 8"),
-            (
-                b"{\"a\": 1}}",
-                "unexpected text after the value at column 9",
-            ),
-            (b"{\n  \"a\": x}", "expected a value at line 2 column 8"),
-            (b"generator4,1", "expected a value at column 1"),
-            (b"{\"a\": \"\xff\"}", "invalid UTF-8 at column 8"),
-            (
-                b"{\"a\": \"\0\"}",
-                "control character in a string; it must be escaped at column 8",
-            ),
-            (
-                b"\xef\xbb\xbf{}",
-                "starts with a byte order mark at column 1",
-            ),
-            (b"", "empty at column 1"),
-            (b" \t", "empty at column 1"),
-            (b"1e999", "number out of range at column 1"),
-            (
-                b"\"\\ud800\"",
-                "half of a surrogate pair in a string at column 2",
-            ),
-        ] {
-            let text = String::from_utf8_lossy(record).into_owned();
-            assert_eq!(wrongs(&mut validator("{}"), record), [message], "{text}");
-        }
-    }
-
-    #[test]
-    fn a_deep_nest_is_an_error_and_no_crash() {
-        for (depth, sound) in [(127, true), (128, false), (1_000_000, false)] {
-            let record = "[".repeat(depth) + &"]".repeat(depth);
-            let wrongs = wrongs(&mut validator("{}"), record);
-            assert_eq!(wrongs.is_empty(), sound, "{wrongs:?}");
-            if !sound {
-                assert_eq!(wrongs, ["nested too deep at column 128"]);
-            }
-        }
-    }
-
-    #[test]
-    fn a_recursive_schema_ends() {
-        let mut tree =
-            validator(r##"{"properties": {"child": {"$ref": "#"}}, "required": ["v"]}"##);
-        let record = "{\"v\":1,\"child\":".repeat(100) + "{}" + &"}".repeat(100);
-        let wrongs = wrongs(&mut tree, record);
-        assert_eq!(wrongs.len(), 1);
-        assert!(
-            wrongs[0].ends_with("\"v\" is a required property"),
-            "{wrongs:?}"
-        );
-    }
-
-    #[test]
-    fn of_a_repeated_member_the_last_one_counts() {
-        let mut whole =
-            validator(r#"{"properties": {"a": {"type": "integer"}}, "maxProperties": 1}"#);
-        assert!(whole.check(br#"{"a": "x", "a": 1}"#).is_ok());
-        assert_eq!(
-            wrongs(&mut whole, br#"{"a": 1, "a": "x"}"#),
-            [r#"/a: "x" is not of type "integer""#]
-        );
-    }
-
-    #[test]
-    fn a_huge_value_is_not_printed_whole() {
-        let mut string =
-            validator(r#"{"properties": {"a": {"maxLength": 3}}, "additionalProperties": false}"#);
-        let record = format!(
-            r#"{{"a": "{}", "{}": 1}}"#,
-            "ä".repeat(100_000),
-            "n\\n".repeat(100_000)
-        );
-        for wrong in wrongs(&mut string, record) {
-            assert!(wrong.chars().count() < 400, "{wrong}");
-            assert!(!wrong.contains('\n'), "{wrong}");
-            assert!(
-                wrong.contains("is longer than 3 characters") || wrong.contains("not allowed"),
-                "{wrong}"
-            );
-        }
-    }
-
-    #[test]
-    fn of_very_many_errors_the_first_are_kept_and_the_rest_counted() {
-        let mut numbers = validator(r#"{"items": {"type": "string"}}"#);
-        let record = format!("[{}0]", "0,".repeat(4999));
-        let Err(invalid) = numbers.check(record.as_bytes()) else {
-            panic!("valid")
-        };
-        assert_eq!(
-            invalid.to_string(),
-            "/0: 0 is not of type \"string\" (and 4999 more errors)"
-        );
-        let Invalid::Violations(violations) = invalid else {
-            panic!("{invalid}")
-        };
-        assert_eq!((violations.list.len(), violations.more), (1000, 4000));
-    }
-
-    #[test]
-    fn a_violation_tells_where_its_value_begins() {
-        let mut numbers = validator(r#"{"items": {"type": "integer"}}"#);
-        let Err(Invalid::Violations(violations)) = numbers.check(b"[1,\n \"b\", 3, null]") else {
-            panic!("valid")
-        };
-        let offsets: Vec<_> = violations.list.iter().map(|it| it.offset).collect();
-        assert_eq!(offsets, [Some(5), Some(13)]);
-    }
-
-    #[test]
-    fn a_rejection_has_the_first_error_and_its_pointer() {
-        let mut generator = generator();
-        let record = READING.replace("74", "7.5").replace("901", "-1");
-        let rejection = Rejection::from(generator.check(record.as_bytes()).unwrap_err());
-        assert_eq!(rejection.reason, Reason::Invalid);
-        assert_eq!(rejection.path.as_deref(), Some("/temperature"));
-        assert_eq!(
-            rejection.detail,
-            "7.5 is not of type \"integer\" (and 1 more error)"
-        );
-        let rejection = Rejection::from(generator.check(b"{").unwrap_err());
-        assert_eq!((rejection.reason, rejection.path), (Reason::NotJson, None));
-    }
-
-    #[test]
-    fn a_validator_goes_on_after_a_bad_record() {
-        let mut generator = generator();
-        for _ in 0..3 {
-            assert!(generator.check(b"{").is_err());
-            assert!(generator.check(b"{}").is_err());
-            assert_eq!(generator.check(READING.as_bytes()), Ok(()));
-            assert_eq!(generator.clone().check(READING.as_bytes()), Ok(()));
-        }
-    }
-}
+mod tests;

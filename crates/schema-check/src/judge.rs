@@ -263,6 +263,9 @@ impl Judge {
                     let more = grouped(violations.more as u64);
                     self.tell(&format!("{name}:{line}: {more} more errors"))?;
                 }
+                if violations.too_many {
+                    self.tell(&format!("{name}:{line}: more errors, too many to list"))?;
+                }
                 Ok(())
             }
         }

@@ -1,5 +1,7 @@
 //! schema-check from the outside: arguments, exit codes, and what a report says of good and bad input.
 
+#[path = "cli/costs.rs"]
+mod costs;
 #[path = "cli/filter.rs"]
 mod filter;
 #[path = "cli/streams.rs"]

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::Uri;
 
-use super::RegistryError;
+use super::error::RegistryError;
 
 /// `http://host[:port][/path]` or `https://…`, without a slash at the end and without credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

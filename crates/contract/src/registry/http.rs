@@ -13,7 +13,8 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::{RegistryError, Settings};
+use super::Settings;
+use super::error::RegistryError;
 use crate::excerpt::excerpt;
 
 /// What the API speaks.

@@ -29,6 +29,13 @@ impl Others {
     }
 }
 
+impl Others {
+    /// Each by its name.
+    pub(super) fn list(&self) -> &[(String, Value)] {
+        &self.0
+    }
+}
+
 impl Retrieve for Others {
     /// The name is what stands in the `$ref`, the URI what that becomes against the schema's own address.
     fn retrieve(

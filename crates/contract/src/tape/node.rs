@@ -1,5 +1,5 @@
 //! The tape as a JSON representation of the `jsonschema` crate, so that the validator walks it
-//! in place.
+//! in place. What it looks at is charged (`budget`), and what would build values doesn't.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,8 @@ use jsonschema::json::{self, Array, Json, JsonNumber, NodeIdentity, Object};
 use serde_json::{Map, Value};
 use tapline_pipe::json::string::unescape;
 
-use super::Entry;
+use super::{Entry, same};
+use crate::budget;
 
 /// A filled tape and the text under it.
 #[derive(Debug)]
@@ -24,6 +25,35 @@ impl<'a> Document<'a> {
             document: self,
             index: 0,
         }
+    }
+
+    /// How long the longest pointer to a value is at most, in bytes (without escapes).
+    pub(crate) fn longest_pointer(&self) -> usize {
+        let mut longest = 0;
+        // Containers that are open: where each ends, and the length of the pointer to it.
+        let mut open: Vec<(u32, usize)> = Vec::new();
+        let mut name = 0;
+        for (index, entry) in (0..).zip(self.entries) {
+            while open.last().is_some_and(|(end, _)| *end <= index) {
+                open.pop();
+            }
+            let outer = open.last().map_or(0, |(_, length)| *length);
+            match entry {
+                // Of a member its name, which comes just before.
+                Entry::Array { next, .. } | Entry::Object { next, .. } => {
+                    let length = outer + name + MAX_INDEX;
+                    open.push((*next, length));
+                    longest = longest.max(length);
+                    name = 0;
+                }
+                Entry::String { start, end, .. } => {
+                    name = (end - start) as usize;
+                    longest = longest.max(outer + name + 1);
+                }
+                _ => name = 0,
+            }
+        }
+        longest
     }
 
     /// The record's text.
@@ -84,6 +114,9 @@ impl<'a> Document<'a> {
     }
 }
 
+/// A slash and the longest index that a record has.
+const MAX_INDEX: usize = 11;
+
 /// The representation.
 pub(crate) struct TapeJson;
 
@@ -133,6 +166,35 @@ impl<'a> Node<'a> {
         self.document.entry(self.index)
     }
 
+    /// The entry, charged: one look of the validator at the value.
+    #[inline]
+    fn look(&self) -> Entry {
+        budget::charge(1);
+        self.entry()
+    }
+
+    /// Charges what an error about this value takes at most: it may list the names of all its members, or all its
+    /// elements.
+    fn charge_error(self) {
+        let text = |node: Node| match node.entry() {
+            Entry::String { start, end, .. } => u64::from(end - start),
+            _ => 0,
+        };
+        budget::charge_error(match self.entry() {
+            Entry::Array { len, .. } => {
+                budget::charge(u64::from(len));
+                Elements::of(self, len).map(|item| 32 + text(item)).sum()
+            }
+            Entry::Object { len, .. } => {
+                budget::charge(u64::from(len));
+                Members::of(self, len)
+                    .map(|(name, _)| 56 + name.len() as u64)
+                    .sum()
+            }
+            _ => text(self),
+        });
+    }
+
     fn at(self, index: u32) -> Node<'a> {
         Node {
             document: self.document,
@@ -173,25 +235,34 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
     type Number = Number;
 
     fn as_object(&self) -> Option<Container<'a>> {
-        match self.entry() {
+        match self.look() {
             Entry::Object { len, .. } => Some(Container { node: *self, len }),
             _ => None,
         }
     }
 
     fn as_array(&self) -> Option<Container<'a>> {
-        match self.entry() {
+        match self.look() {
             Entry::Array { len, .. } => Some(Container { node: *self, len }),
             _ => None,
         }
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
+        if let Entry::String {
+            start,
+            end,
+            escaped,
+        } = self.look()
+        {
+            // Who asks for a string goes through it.
+            budget::charge(u64::from(end - start) >> if escaped { 3 } else { 5 });
+        }
         self.document.string(self.index)
     }
 
     fn as_number(&self) -> Option<Number> {
-        match self.entry() {
+        match self.look() {
             entry @ (Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_)) => {
                 Some(Number(entry))
             }
@@ -200,18 +271,18 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
     }
 
     fn as_boolean(&self) -> Option<bool> {
-        match self.entry() {
+        match self.look() {
             Entry::Bool(boolean) => Some(boolean),
             _ => None,
         }
     }
 
     fn is_null(&self) -> bool {
-        self.entry() == Entry::Null
+        self.look() == Entry::Null
     }
 
     fn json_type(&self) -> JsonType {
-        match self.entry() {
+        match self.look() {
             Entry::Null => JsonType::Null,
             Entry::Bool(_) => JsonType::Boolean,
             Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_) => JsonType::Number,
@@ -223,7 +294,7 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
     }
 
     fn equals_value(&self, expected: &Value) -> bool {
-        match (self.entry(), expected) {
+        match (self.look(), expected) {
             (Entry::Null, Value::Null) => true,
             (Entry::Bool(ours), Value::Bool(theirs)) => ours == *theirs,
             (Entry::String { .. }, Value::String(theirs)) => {
@@ -233,23 +304,47 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
                 entry @ (Entry::Unsigned(_) | Entry::Signed(_) | Entry::Float(_)),
                 Value::Number(theirs),
             ) => json::cmp::equal_numbers(&Number(entry), theirs),
-            (Entry::Array { .. }, Value::Array(_)) | (Entry::Object { .. }, Value::Object(_)) => {
-                json::cmp::equal(&self.value(), expected)
+            (Entry::Array { len, .. }, Value::Array(theirs)) => {
+                len as usize == theirs.len()
+                    && Elements::of(*self, len)
+                        .zip(theirs)
+                        .all(|(ours, theirs)| ours.equals_value(theirs))
+            }
+            (Entry::Object { len, .. }, Value::Object(theirs)) => {
+                len as usize == theirs.len()
+                    && Members::of(*self, len).all(|(name, ours)| {
+                        let theirs = theirs.get(&*name);
+                        theirs.is_some_and(|theirs| ours.equals_value(theirs))
+                    })
             }
             _ => false,
         }
     }
 
+    /// For an error, which keeps a scalar, but of a container its type alone: a copy of it in each error would be
+    /// without measure.
     fn to_value(&self) -> Cow<'a, Value> {
-        Cow::Owned(self.value())
+        self.charge_error();
+        Cow::Owned(match self.entry() {
+            Entry::Array { .. } => Value::Array(Vec::new()),
+            Entry::Object { .. } => Value::Object(Map::new()),
+            _ => self.value(),
+        })
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
+        budget::charge(1);
         // The tape's address is the document's own while it is checked, the index the node's.
         Some(NodeIdentity::tagged(
             self.document.entries.as_ptr().addr(),
             self.index,
         ))
+    }
+
+    /// Without it, a verdict is not remembered.
+    fn container_identity(&self) -> Option<NodeIdentity> {
+        let container = matches!(self.entry(), Entry::Array { .. } | Entry::Object { .. });
+        (container && budget::may_remember()).then(|| self.identity())?
     }
 }
 
@@ -270,6 +365,7 @@ impl<'a> Object<'a, TapeJson> for Container<'a> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<Node<'a>> {
+        budget::charge(u64::from(self.len) / 2);
         let document = self.node.document;
         let mut name = self.node.index + 1;
         let mut left = self.len;
@@ -286,6 +382,7 @@ impl<'a> Object<'a, TapeJson> for Container<'a> {
     }
 
     fn members(&self) -> Members<'a> {
+        budget::charge(u64::from(self.len) / 2);
         Members::of(self.node, self.len)
     }
 }
@@ -299,7 +396,12 @@ impl<'a> Array<'a, TapeJson> for Container<'a> {
     }
 
     fn elements(&self) -> Elements<'a> {
+        budget::charge(u64::from(self.len) / 2);
         Elements::of(self.node, self.len)
+    }
+
+    fn is_unique(&self) -> bool {
+        same::is_unique(self.elements())
     }
 }
 
