@@ -1,6 +1,6 @@
 //! One SIGINT or SIGTERM ends every tool, at whatever moment it comes.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, io::Write, path::Path, process::Command};
 
 use tapline_testkit::{
     DevBrokers, LIMIT, Peer, Run, Running, Signal, TempDir, temp_dir, wait_until,
@@ -257,4 +257,23 @@ fn while_nobody_reads_stdout() {
             drop(held);
         }
     }
+}
+
+#[test]
+fn while_nobody_reads_stderr() {
+    let folder = Folder::new();
+    let fifo = folder.path("fifo");
+    let mut held = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&fifo)
+        .unwrap();
+    // As much as a pipe holds: the closing line finds no room, and that write can't be interrupted.
+    held.write_all(&[b'x'; 65_536]).unwrap();
+    let script = format!("exec gen-sim --interval 1h 2>'{fifo}'");
+    let mut running = Run::shell(&script).start();
+    is_stuck(&mut running);
+    running.signal(Signal::TERM);
+    let ran = running.wait();
+    assert_eq!((ran.code, ran.signal), (Some(143), None));
 }
