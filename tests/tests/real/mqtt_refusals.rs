@@ -10,11 +10,11 @@ use tapline_testkit::{Mosquitto, json_lines, real::mosquitto, temp_dir, unique};
 #[test]
 fn a_message_that_the_account_may_not_publish_is_rejected_and_its_neighbours_are_not() {
     let folder = temp_dir();
-    let rejects = folder.path().join("rejects");
     let topic = unique("refused");
     let address = format!("{}/{{area}}/{topic}", mosquitto("MQTT_PASSWORD_URL"));
     let password = mosquitto("TEST_PASSWORD");
     for qos in ["1", "2"] {
+        let rejects = folder.path().join(qos);
         let ran = publisher(
             &address,
             &["--username", mosquitto("TEST_LIMITED_USERNAME")],
@@ -135,7 +135,6 @@ const HUNG_UP_ON: [&str; 6] = [
 fn a_record_that_mosquitto_would_hang_up_on_is_rejected_alone() {
     let broker = Mosquitto::start_with(&[]);
     let bad = HUNG_UP_ON.map(|text| format!("{{\"d\":\"x{text}\"}}\n"));
-    let deep = format!("{{\"d\":\"{}\"}}\n", "/".repeat(300));
     let good = |number: usize| format!("{{\"d\":\"ok\",\"n\":{number}}}\n");
     let lines: String = bad
         .iter()
@@ -144,7 +143,7 @@ fn a_record_that_mosquitto_would_hang_up_on_is_rejected_alone() {
         .collect();
     for version in ["5", "3.1.1"] {
         let mut tap = tapping(&broker.topic("#"), &["--qos", "1"]);
-        let mut places = vec![vec!["plain/{+d}"], vec!["fleet", "--client-per", "d"]];
+        let mut places = vec![vec!["plain/{d}"], vec!["fleet", "--client-per", "d"]];
         if version == "5" {
             places.push(vec!["property", "-H", "h={d}"]);
             places.push(vec!["answer", "--response-topic", "to/{d}"]);
@@ -152,11 +151,7 @@ fn a_record_that_mosquitto_would_hang_up_on_is_rejected_alone() {
         let mut delivered = 0;
         for place in places {
             let mut input = lines.clone();
-            let mut rejected = bad.len() as u64;
-            if place[0] == "plain/{+d}" {
-                input += &deep;
-                rejected += 1;
-            }
+            let rejected = bad.len() as u64;
             input += &good(100);
             let options = [&["--mqtt-version", version], &place[1..]].concat();
             let ran = publisher(&broker.topic(place[0]), &options).finish_with(input);
