@@ -7,7 +7,7 @@ use serde::Serialize;
 use tapline_kafka::{Address, Cluster, Extent, GroupInfo, console_sink};
 use tapline_pipe::{
     console::Console,
-    io::output::{Output, OutputError, unbuffered},
+    io::output::{Blocked, Output, OutputError, unbuffered},
     printable::printable,
 };
 
@@ -118,16 +118,15 @@ pub fn run(args: &Args, console: &Console) -> Result<u8> {
     for address in &addresses {
         let lines = list(args, address, console).with_context(|| address.to_string())?;
         for line in lines {
-            match output.line(line.as_bytes()) {
-                Err(OutputError::ReaderGone) => return Ok(0),
-                other => other?,
-            }
+            output.push(|out| out.extend_from_slice(line.as_bytes()));
         }
+        // A signal ends the process there and then.
+        match output.flush_unless(|| Ok(Blocked::Wait)) {
+            Err(OutputError::ReaderGone) => return Ok(0),
+            written => written?,
+        };
     }
-    match output.flush() {
-        Err(OutputError::ReaderGone) => Ok(0),
-        other => Ok(other.map(|()| 0)?),
-    }
+    Ok(0)
 }
 
 fn list(args: &Args, address: &Address, console: &Console) -> Result<Vec<String>> {

@@ -193,66 +193,6 @@ impl<W> Output<W> {
     }
 }
 
-/// For a writer that is no descriptor, or that waits as it should itself: these calls wait for it.
-impl<W: Write> Output<W> {
-    /// Adds a line; the terminator is put behind it.
-    ///
-    /// # Errors
-    ///
-    /// [`OutputError`], if the line made a write due.
-    pub fn line(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
-        self.compose(|line| line.extend_from_slice(bytes))
-    }
-
-    /// Adds a line as [`push`](Self::push) does, and writes if it is time to.
-    ///
-    /// # Errors
-    ///
-    /// [`OutputError`], if the line made a write due.
-    pub fn compose(&mut self, compose: impl FnOnce(&mut Vec<u8>)) -> Result<(), OutputError> {
-        self.push(compose);
-        if self.is_full() {
-            return self.flush();
-        }
-        self.check()
-    }
-
-    /// Flushes if the oldest line has waited long enough. `true` if nothing is buffered now.
-    ///
-    /// # Errors
-    ///
-    /// As [`flush`](Self::flush).
-    pub fn flush_if_due(&mut self) -> Result<bool, OutputError> {
-        if self.flush_in() == Some(Duration::ZERO) {
-            self.flush()?;
-        }
-        Ok(self.since.is_none())
-    }
-
-    /// Writes out what is buffered.
-    ///
-    /// # Errors
-    ///
-    /// [`OutputError`]: the reader went away, or the writer's error under its name. [`written`](Self::written) says
-    /// what was taken before.
-    pub fn flush(&mut self) -> Result<(), OutputError> {
-        self.check()?;
-        let mut done = 0;
-        let mut result = Ok(());
-        while done < self.buffer.len() && result.is_ok() {
-            match self.writer.write(&self.buffer[done..]).and_then(some) {
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => result = Err(error),
-            }
-        }
-        self.wrote(done);
-        result
-            .and_then(|()| self.writer.flush())
-            .map_err(|error| self.fail(&error))
-    }
-}
-
 /// How much of `rest` is written at once: not more than `most`, and whole lines if there are any in it, so that a wait
 /// that is given up leaves no half line behind.
 fn piece(rest: &[u8], most: usize) -> usize {
@@ -396,51 +336,72 @@ fn is_writable(fd: BorrowedFd<'_>, wait: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::Captured;
+
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "what flush_unless asks for, which may fail"
+    )]
+    fn wait() -> Result<Blocked, OutputError> {
+        Ok(Blocked::Wait)
+    }
 
     #[test]
     fn a_terminal_sees_each_line_and_a_pipe_whole_blocks() {
-        let captured = Captured::default();
-        Output::new("stdout", captured.clone(), true)
-            .line(b"a")
-            .unwrap();
-        assert_eq!(captured.text(), "a\n");
-
-        let captured = Captured::default();
-        let mut output = Output::new("stdout", captured.clone(), false);
-        output.push_bare(|out| out.push(b'a'));
-        output.push_bare(|out| out.push(b'b'));
-        output.flush().unwrap();
-        assert_eq!(captured.text(), "ab");
-
-        let captured = Captured::default();
-        let mut output = Output::new("stdout", captured.clone(), false);
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut terminal = Output::new("stdout", writer.try_clone().unwrap(), true);
+        assert!(!terminal.is_full());
+        terminal.push(|out| out.push(b'a'));
+        assert!(terminal.is_full());
+        let mut output = Output::new("stdout", writer, false);
         assert_eq!(output.flush_in(), None);
-        output.line(b"a").unwrap();
-        assert_eq!(captured.text(), "");
-        assert!(output.flush_in().unwrap() <= FLUSH_AFTER);
-        output.line(&vec![b'x'; BLOCK]).unwrap();
-        assert_eq!(captured.text().len(), 2 + BLOCK + 1);
-        assert!(output.flush_if_due().unwrap());
+        output.push_bare(|out| out.push(b'b'));
+        assert!(!output.is_full() && output.flush_in().unwrap() <= FLUSH_AFTER);
+        assert!(terminal.flush_unless(wait).unwrap() && output.flush_unless(wait).unwrap());
+        assert_eq!(output.flush_in(), None);
+        output.push(|out| out.extend_from_slice(&vec![b'x'; BLOCK]));
+        assert!(output.is_full() && output.is_due());
+        drop((terminal, output));
+        let mut read = String::new();
+        io::Read::read_to_string(&mut reader, &mut read).unwrap();
+        assert_eq!(read, "a\nb");
+    }
+
+    /// Takes so many bytes, at most three at once, then fails like this.
+    struct Fails(usize, io::ErrorKind, File);
+
+    impl Write for Fails {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                return Err(self.1.into());
+            }
+            let count = bytes.len().min(self.0).min(3);
+            self.0 -= count;
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl AsFd for Fails {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.2.as_fd()
+        }
     }
 
     #[test]
     fn a_reader_that_goes_away_is_told_from_a_full_disk() {
-        struct Fails(io::ErrorKind);
-        impl Write for Fails {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(self.0.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let gone = Output::new("stdout", Fails(io::ErrorKind::BrokenPipe), true).line(b"a");
-        assert!(matches!(gone, Err(OutputError::ReaderGone)));
-        let full = Output::new("stdout", Fails(io::ErrorKind::StorageFull), true)
-            .line(b"a")
-            .unwrap_err();
-        assert!(full.to_string().starts_with("stdout: "), "{full}");
+        let flush = |kind| {
+            let writer = Fails(0, kind, tempfile::tempfile().unwrap());
+            let mut output = Output::new("stdout", writer, true);
+            output.push(|out| out.push(b'a'));
+            output.flush_unless(wait).unwrap_err()
+        };
+        let gone = flush(io::ErrorKind::BrokenPipe);
+        assert!(matches!(gone, OutputError::ReaderGone));
+        let full = flush(io::ErrorKind::StorageFull).to_string();
+        assert!(full.starts_with("stdout: "), "{full}");
     }
 
     #[test]
@@ -481,7 +442,6 @@ mod tests {
         assert!(!output.flush_unless(give_up).unwrap());
         assert!(output.written() > 0 && output.written() < output.position());
         let reading = std::thread::spawn(move || io::read_to_string(reader).unwrap());
-        let wait = || Ok::<_, OutputError>(Blocked::Wait);
         assert!(output.flush_unless(wait).unwrap());
         assert_eq!(output.written(), lines.len() as u64);
         drop(output);
@@ -492,7 +452,6 @@ mod tests {
     fn bytes_count_as_taken_when_the_reader_took_them_and_also_after_it_has_gone() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut output = Output::new("stdout", writer, false);
-        let wait = || Ok::<_, OutputError>(Blocked::Wait);
         output.push(|out| out.extend_from_slice(b"one"));
         let one = output.position();
         output.push(|out| out.extend_from_slice(b"two"));
@@ -518,12 +477,10 @@ mod tests {
     fn an_output_that_failed_stays_failed() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let mut output = Output::new("stdout", full, false);
-        let wait = || Ok::<_, OutputError>(Blocked::Wait);
         for _ in 0..2 {
             output.push(|out| out.push(b'x'));
             let error = output.flush_unless(wait).unwrap_err().to_string();
             assert!(error.starts_with("stdout: No space left"), "{error}");
-            assert!(output.flush().is_err() && output.line(b"y").is_err());
         }
         assert_eq!((output.written(), output.taken()), (0, 0));
         assert_eq!(output.flush_in(), None, "nothing is kept that can't go");
@@ -531,39 +488,17 @@ mod tests {
 
     #[test]
     fn of_a_write_that_failed_midway_the_bytes_before_count() {
-        /// Takes `self.0` bytes.
-        struct Small(usize, File);
-        impl Write for Small {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                if self.0 == 0 {
-                    return Err(io::ErrorKind::StorageFull.into());
-                }
-                let count = bytes.len().min(self.0).min(3);
-                self.0 -= count;
-                Ok(count)
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        impl AsFd for Small {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.1.as_fd()
-            }
-        }
-        let wait = || Ok::<_, OutputError>(Blocked::Wait);
-        for polling in [true, false] {
-            let mut output = Output::new("f", Small(10, tempfile::tempfile().unwrap()), false);
-            output.push(|out| out.extend_from_slice(b"0123456"));
-            output.push(|out| out.extend_from_slice(b"0123456"));
-            let flushed = if polling {
-                output.flush_unless(wait).map(drop)
-            } else {
-                output.flush()
-            };
-            assert!(matches!(flushed, Err(OutputError::Io(..))));
-            assert_eq!((output.position(), output.written()), (16, 10));
-            assert_eq!(output.taken(), 10);
-        }
+        let writer = Fails(
+            10,
+            io::ErrorKind::StorageFull,
+            tempfile::tempfile().unwrap(),
+        );
+        let mut output = Output::new("f", writer, false);
+        output.push(|out| out.extend_from_slice(b"0123456"));
+        output.push(|out| out.extend_from_slice(b"0123456"));
+        let flushed = output.flush_unless(wait);
+        assert!(matches!(flushed, Err(OutputError::Io(..))));
+        assert_eq!((output.position(), output.written()), (16, 10));
+        assert_eq!(output.taken(), 10);
     }
 }
