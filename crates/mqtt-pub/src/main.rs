@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use tapline_pipe::acks::ACKS_VARIABLE;
 use tapline_pipe::console::Console;
 use tapline_pipe::outcome::conclude;
-use tapline_pipe::progress::Terminal;
+use tapline_pipe::terminal::Terminal;
 
 use args::Args;
 

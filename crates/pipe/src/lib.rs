@@ -22,4 +22,5 @@ pub mod publish;
 pub mod reject;
 pub mod report;
 pub mod template;
+pub mod terminal;
 pub mod units;

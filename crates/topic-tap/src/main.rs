@@ -20,7 +20,7 @@ use std::{io, os::fd::AsFd, process::ExitCode};
 use anyhow::{Context, Result};
 use tapline_pipe::{
     console::Console, io::files::Files, io::journal::probe, io::stop::Stop, outcome::conclude,
-    progress::Terminal,
+    terminal::Terminal,
 };
 
 use crate::{

@@ -399,6 +399,7 @@ impl Tap {
             self.rest(since)?;
         }
     }
+
     fn close(&mut self) -> Result<()> {
         let mut result = Ok(());
         for source in self.sources.drain(..) {
