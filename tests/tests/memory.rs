@@ -1,12 +1,13 @@
 //! Memory that the other side would like to decide: floods of what costs it little.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write, pipe};
+use std::io::{ErrorKind, PipeReader, Read, Write, pipe};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tapline_testkit::scripted::{Peer, Scripted};
-use tapline_testkit::{Run, Running, Signal};
+use tapline_testkit::{DevBrokers, Run, Running, Signal, temp_dir};
 
 /// The most that a tool may hold; each flood is several times as much.
 const MEMORY: u64 = 64_000_000;
@@ -14,12 +15,21 @@ const MEMORY: u64 = 64_000_000;
 /// How much a flood is, if it is read.
 const FLOOD: usize = 96 << 20;
 
-/// A tap of `t` at QoS 2, whose output nobody reads.
-fn blocked_tap(address: &str) -> (Running, std::io::PipeReader) {
+/// A pipe that nobody reads, and that is full: a line more doesn't fit.
+fn blocked_pipe() -> (PipeReader, File) {
     let (reader, writer) = pipe().expect("a pipe");
+    let mut filler = writer.try_clone().expect("a descriptor");
+    // Until the reader is dropped.
+    thread::spawn(move || while filler.write_all(&[b'x'; 4096]).is_ok() {});
+    (reader, File::from(OwnedFd::from(writer)))
+}
+
+/// A tap of `t` at QoS 2, whose output nobody reads.
+fn blocked_tap(address: &str) -> (Running, PipeReader) {
+    let (reader, writer) = blocked_pipe();
     let running = Run::tool("topic-tap")
         .args([address, "--qos", "2"])
-        .stdout_to(File::from(OwnedFd::from(writer)))
+        .stdout_to(writer)
         .start();
     (running, reader)
 }
@@ -99,4 +109,190 @@ fn a_websocket_of_pings_does_not_fill_a_tap_with_pongs() {
     peer.send_frame(0x82, &[0x90, 4, subscribe[2], subscribe[3], 0, 2]);
     flood(&mut peer, &[&[0x89, 125][..], &[0; 125]].concat());
     assert_peak(running);
+}
+
+/// What a tool has held at most once it is at a standstill: its peak grows by less than a megabyte in a second.
+fn peak_at_rest(running: &Running) -> u64 {
+    let (mut peak, mut since) = (0, Instant::now());
+    while since.elapsed() < Duration::from_secs(1) {
+        let now = running.peak_memory().expect("Linux says it");
+        if now > peak + 1_000_000 {
+            (peak, since) = (now, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    peak
+}
+
+/// What a tool has held at most when it ends.
+#[track_caller]
+fn peak_until_end(running: &mut Running) -> u64 {
+    let mut peak = 0;
+    while !running.has_ended() {
+        peak = peak.max(running.peak_memory().unwrap_or(0));
+        thread::sleep(Duration::from_millis(2));
+    }
+    peak
+}
+
+#[test]
+fn a_blocked_tap_fetches_no_further_from_kafka() {
+    // 4 MB in each of 24 partitions.
+    let brokers = DevBrokers::start_with(&["--topic", "t:24"]);
+    let topic = brokers.kafka_topic("t");
+    let produce = Run::tool("kafka-produce").args([&topic, "-z", "none"]);
+    let line = format!("{}\n", "x".repeat(1000));
+    produce
+        .finish_with(line.repeat(FLOOD / 1000))
+        .assert_code(0);
+    let (_reader, writer) = blocked_pipe();
+    let tap = Run::tool("topic-tap").args([&topic, "--from", "beginning"]);
+    let tap = tap.stdout_to(writer).start();
+    let peak = peak_at_rest(&tap);
+    assert!(peak < MEMORY, "{peak} bytes");
+}
+
+#[test]
+fn records_of_a_group_that_nothing_acknowledges_take_no_memory_each() {
+    const RECORDS: usize = 2_000_000;
+    let brokers = DevBrokers::start_with(&["--topic", "t:24"]);
+    let topic = brokers.kafka_topic("t");
+    let produce = Run::tool("kafka-produce").arg(&topic);
+    produce.finish_with("1\n".repeat(RECORDS)).assert_code(0);
+    let mut tap = Run::tool("topic-tap")
+        .args([&topic, "--group", "g", "--from", "beginning"])
+        .args(["--count", &RECORDS.to_string(), "--exec", "cat"])
+        .stdout_to(File::create("/dev/null").expect("it is there"))
+        .start();
+    let peak = peak_until_end(&mut tap);
+    tap.wait().assert_code(0);
+    assert!(peak < MEMORY, "{peak} bytes");
+}
+
+#[test]
+fn a_tee_that_nobody_reads_holds_a_publisher_up() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let addresses = [brokers.kafka_topic("t"), brokers.mqtt_topic("t")];
+    // librdkafka's queue is beside the ledger.
+    let bounds = [("kafka-produce", 100_000_000), ("mqtt-pub", MEMORY)];
+    for ((tool, bound), address) in bounds.iter().zip(addresses) {
+        let (_reader, writer) = blocked_pipe();
+        let publish = Run::tool(tool).args([&address, "--tee"]);
+        let mut running = publish.stdout_to(writer).start();
+        running.feed(format!("{}\n", "x".repeat(1000)).repeat(2 * FLOOD / 1000));
+        let peak = peak_at_rest(&running);
+        assert!(peak < *bound, "{tool}: {peak} bytes");
+    }
+}
+
+#[test]
+fn rejects_and_report_take_what_comes_and_keep_none_of_it() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let (kafka, mqtt) = (brokers.kafka_topic("t"), brokers.mqtt_topic("{id}"));
+    let folder = temp_dir();
+    for arguments in [["kafka-produce", &kafka, "-kid"], ["mqtt-pub", &mqtt, "-q"]] {
+        let mut running = Run::tool(arguments[0])
+            .args(&arguments[1..])
+            .args(["--rejects", "rejects", "--report", "report"])
+            .current_dir(folder.path())
+            .start();
+        running.feed(format!("\"{}\"\n", "x".repeat(1000)).repeat(FLOOD / 1000));
+        running.close_stdin();
+        let peak = peak_until_end(&mut running);
+        running.wait().assert_code(1);
+        assert!(peak < MEMORY, "{}: {peak} bytes", arguments[0]);
+    }
+}
+
+#[test]
+fn records_of_a_transaction_wait_on_disk() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let folder = temp_dir();
+    let mut running = Run::tool("kafka-produce")
+        .args([&brokers.kafka_topic("t"), "--transaction", "x"])
+        .args(["--report", "report"])
+        .current_dir(folder.path())
+        .start();
+    running.feed(format!("{}\n", "x".repeat(1000)).repeat(FLOOD / 1000));
+    running.close_stdin();
+    let peak = peak_until_end(&mut running);
+    running.wait().assert_code(0);
+    assert!(peak < MEMORY, "{peak} bytes");
+}
+
+#[test]
+fn records_behind_one_that_is_not_settled_fill_no_more_than_the_ledger() {
+    let broker = Scripted::start();
+    let mut running = Run::tool("mqtt-pub")
+        .args([&format!("{}/t", broker.url()), "--qos", "1"])
+        .start();
+    running.feed(format!("{}\n", "x".repeat(1000)).repeat(FLOOD / 1000));
+    let mut peer = broker.welcome(false, &[]);
+    peer.stream
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .expect("a socket");
+    let stuck = peer.expect_publish().id;
+    let mut piece = [0];
+    let mut settled = 0;
+    while peer.stream.peek(&mut piece).is_ok_and(|length| length > 0) {
+        let id = peer.expect_publish().id;
+        assert_ne!(id, stuck);
+        peer.answer(0x40, id, 0);
+        settled += 1;
+    }
+    assert!((20_000..40_000).contains(&settled), "{settled}");
+    let peak = running.peak_memory().expect("Linux says it");
+    assert!(peak < MEMORY, "{peak} bytes");
+}
+
+#[test]
+fn a_simulated_fleet_takes_what_its_generators_do() {
+    let (_reader, writer) = blocked_pipe();
+    let running = Run::tool("gen-sim")
+        .args(["--generators", "500000", "--speed", "max"])
+        .stdout_to(writer)
+        .start();
+    let peak = peak_at_rest(&running);
+    assert!(peak < MEMORY, "{peak} bytes");
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_costs_the_embedded_broker_its_buffer_and_no_more() {
+    let mut brokers = DevBrokers::start_with(&["--mqtt-buffer", "8MiB"]);
+    let topic = brokers.mqtt_topic("t");
+    let (_reader, writer) = blocked_pipe();
+    let tap = Run::tool("topic-tap").args([&topic, "-v"]);
+    let mut tap = tap.stdout_to(writer).start();
+    tap.wait_for_stderr(": tapping");
+    let line = format!("{}\n", "x".repeat(1000));
+    let publish = Run::tool("mqtt-pub").arg(&topic);
+    publish
+        .finish_with(line.repeat(FLOOD / 1000))
+        .assert_code(0);
+    let peak = brokers.process().peak_memory().expect("Linux says it");
+    assert!(peak < MEMORY, "{peak} bytes");
+}
+
+#[test]
+fn the_largest_packet_is_held_once_and_again_as_a_line() {
+    let broker = Scripted::start();
+    let (reader, writer) = pipe().expect("a pipe");
+    let running = Run::tool("topic-tap")
+        .args([&format!("{}/t", broker.url()), "--count", "1"])
+        .stdout_to(File::from(OwnedFd::from(writer)))
+        .start();
+    let mut peer = broker.welcome(false, &[]);
+    peer.subscribed(&[1]);
+    // The remaining length is four bytes of 7 bits each.
+    let length: u32 = (64 << 20) - 5;
+    let mut packet = vec![0x30];
+    packet
+        .extend((0..4).map(|at| (length >> (7 * at) & 0x7f) as u8 | if at < 3 { 0x80 } else { 0 }));
+    packet.extend([0, 1, b't', 0]);
+    packet.resize(64 << 20, b'x');
+    peer.send(&packet);
+    let read = std::io::copy(&mut reader.take(60 << 20), &mut std::io::sink());
+    assert_eq!(read.expect("the line"), 60 << 20);
+    let peak = running.peak_memory().expect("it has more to write");
+    assert!(peak < 4 * (64 << 20), "{peak} bytes");
 }

@@ -40,7 +40,7 @@ impl Source {
             (Self::Kafka(source), Mark::Kafka(topic, partition, offset)) => {
                 source.acknowledge(topic, partition, offset);
             }
-            (Self::Mqtt(source), Mark::Mqtt(place)) => source.acknowledge(place),
+            (Self::Mqtt(source), Mark::Mqtt(place, _)) => source.acknowledge(place),
             _ => unreachable!("marks come back to the source that made them"),
         }
     }

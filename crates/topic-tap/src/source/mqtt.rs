@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tapline_mqtt::{
-    Address, Capacity, Delivery, Event, Reactor, RetainHandling, Session, Subscription, Token,
+    Address, Capacity, Delivery, Event, Qos, Reactor, RetainHandling, Session, Subscription, Token,
     Version, topic::check_filter,
 };
 use tapline_pipe::console::Console;
@@ -91,8 +91,8 @@ impl Source {
                 continue;
             }
             self.taken = self.seen;
-            if take(Arrived::Mqtt(delivery), Some(Mark::Mqtt(self.taken))) == ControlFlow::Break(())
-            {
+            let mark = Mark::Mqtt(self.taken, delivery.qos != Qos::AtMostOnce);
+            if take(Arrived::Mqtt(delivery), Some(mark)) == ControlFlow::Break(()) {
                 break;
             }
         }
