@@ -269,7 +269,7 @@ fn while_nobody_reads_stderr() {
         .open(&fifo)
         .unwrap();
     // As much as a pipe holds: the closing line finds no room, and that write can't be interrupted.
-    held.write_all(&[b'x'; 65_536]).unwrap();
+    held.write_all(&b"x".repeat(65_536)).unwrap();
     let script = format!("exec gen-sim --interval 1h 2>'{fifo}'");
     let mut running = Run::shell(&script).start();
     is_stuck(&mut running);
