@@ -97,11 +97,18 @@ fn what_was_put_off_outlives_the_connection() {
 #[test]
 fn what_was_put_off_is_settled_when_the_session_is_given_up() {
     let (_broker, client, mut peer) = connected(&[]);
-    client.publish(0, Qos::AtLeastOnce);
-    let id = peer.expect_publish().id;
-    peer.answer(0x40, id, 0x97);
+    for ticket in 0..2 {
+        client.publish(ticket, Qos::AtLeastOnce);
+    }
+    for reason in [0x97, 0] {
+        let id = peer.expect_publish().id;
+        peer.answer(0x40, id, reason);
+    }
+    let settled = client.settled();
+    assert_eq!((settled.ticket, settled.outcome.is_ok()), (1, true));
     client.session.abandon();
-    assert!(client.settled().outcome.is_err());
+    let settled = client.settled();
+    assert_eq!((settled.ticket, settled.outcome.is_err()), (0, true));
 }
 
 #[test]
