@@ -31,12 +31,13 @@ holder() {
     echo "process $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" | head -c 100 | sed 's/ *$//'))"
 }
 
-# require_free WHAT PORT…: fails if somebody listens on one of the ports, and says who.
+# require_free WHAT PORT…: fails if somebody listens on one of the ports, and says who. A broker that was killed a moment
+# ago may still be giving its port back, so a few seconds are allowed for that.
 require_free() {
-    local what=$1 port inode
+    local what=$1 port inode deadline=$((SECONDS + 5))
     shift
     for port; do
-        inode=$(listener "$port")
+        while inode=$(listener "$port") && [ -n "$inode" ] && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.1; done
         [ -z "$inode" ] || fail "$what: port $port is in use by $(holder "$inode"); stop it, or give this checkout other ports with TAPLINE_PORT_BASE (now $port_base)"
     done
 }

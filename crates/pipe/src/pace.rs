@@ -17,7 +17,7 @@ pub struct Pace {
 
 impl Pace {
     /// `per_second` events a second, the first of them at `now`. There is never more than
-    /// [`LONGEST`](crate::units::LONGEST) between two.
+    /// [`LONGEST`] between two.
     #[must_use]
     pub fn new(per_second: f64, now: Instant) -> Self {
         Self {
