@@ -7,10 +7,10 @@ use tapline_pipe::field::Field;
 use tapline_pipe::publish;
 use tapline_pipe::reject::{Reason, Rejection};
 use tapline_pipe::template::Template;
+use tapline_pipe::timestamp::{TimeUnit, read_time};
 
 use crate::args::{Args, Tombstone};
 use crate::stamp::Stamp;
-use crate::time::{TimeUnit, is_sendable, read_time};
 
 /// What the arguments say about every record.
 #[derive(Debug)]
@@ -123,11 +123,13 @@ impl Composer {
         match (&self.time, value) {
             (Some((field, unit)), Some(value)) => {
                 let text: Cow<'_, str> = field.scalar(value)?;
-                let time = read_time(&text, *unit).ok_or_else(|| {
-                    let detail =
-                        format!("'{}' is not a time that a record can have", excerpt(&text));
-                    Rejection::new(Reason::BadField, detail).at(field.pointer())
-                })?;
+                let time = read_time(&text, *unit)
+                    .and_then(milliseconds)
+                    .ok_or_else(|| {
+                        let detail =
+                            format!("'{}' is not a time that a record can have", excerpt(&text));
+                        Rejection::new(Reason::BadField, detail).at(field.pointer())
+                    })?;
                 Ok(Some(time))
             }
             _ if envelope.is_some_and(|time| !is_sendable(time)) => {
@@ -154,6 +156,17 @@ impl Composer {
         };
         self.headers.iter().map(render).collect()
     }
+}
+
+/// Whole milliseconds, if a record can have them as its time.
+fn milliseconds(ns: i128) -> Option<i64> {
+    let ms = i64::try_from(ns.div_euclid(1_000_000)).ok();
+    ms.filter(|ms| is_sendable(*ms))
+}
+
+/// Whether a record can have this time: librdkafka takes 0 for now, and brokers refuse what is before.
+fn is_sendable(ms: i64) -> bool {
+    ms > 0
 }
 
 /// Enough of a text for a message.
@@ -321,11 +334,11 @@ mod tests {
     fn times_come_from_a_field_or_the_envelope() {
         let options = ["--timestamp-field", "t", "--timestamp-unit", "s"];
         assert_eq!(compose(&options, r#"{"t":1.5}"#).unwrap().2, Some(1500));
-        let rejection = compose(&options, r#"{"t":"soon"}"#).unwrap_err();
-        assert_eq!(
-            (rejection.reason, rejection.path.as_deref()),
-            (Reason::BadField, Some("/t"))
-        );
+        for never in ["\"soon\"", "0", "-5", "0.0009", "9999999999999999999"] {
+            let rejection = compose(&options, &format!(r#"{{"t":{never}}}"#)).unwrap_err();
+            let found = (rejection.reason, rejection.path.as_deref());
+            assert_eq!(found, (Reason::BadField, Some("/t")), "{never}");
+        }
         let old = r#"{"timestamp":"1969-12-31T00:00:00Z","value":1}"#;
         assert_eq!(compose(&["-J"], old).unwrap_err().reason, Reason::BadField);
     }

@@ -5,7 +5,6 @@ mod compose;
 mod publisher;
 mod run;
 mod stamp;
-mod time;
 mod transaction;
 
 use std::io;

@@ -23,4 +23,5 @@ pub mod reject;
 pub mod report;
 pub mod template;
 pub mod terminal;
+pub mod timestamp;
 pub mod units;

@@ -20,9 +20,8 @@ use tapline_kafka::ConnectArgs;
 use tapline_pipe::args::{MessageArgs, PublishArgs, RecordArgs, RejectArgs, SummaryArgs};
 use tapline_pipe::field::Field;
 use tapline_pipe::template::{Template, parse_named};
+use tapline_pipe::timestamp::TimeUnit;
 use tapline_pipe::units::parse_duration;
-
-use crate::time::TimeUnit;
 
 /// Produce lines of stdin to a Kafka topic
 ///
