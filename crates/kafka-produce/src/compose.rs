@@ -6,7 +6,7 @@ use tapline_kafka::{Header, Outgoing};
 use tapline_pipe::field::Field;
 use tapline_pipe::publish;
 use tapline_pipe::reject::{Reason, Rejection};
-use tapline_pipe::template::Template;
+use tapline_pipe::template::{Template, Variables};
 use tapline_pipe::timestamp::{TimeUnit, read_time};
 
 use crate::args::{Args, Tombstone};
@@ -16,20 +16,26 @@ use crate::stamp::Stamp;
 #[derive(Debug)]
 pub(crate) struct Composer {
     key: Option<Template>,
+    /// Whether a tombstone has the key, too: it names no fields.
+    key_is_of_members: bool,
     headers: Vec<(String, Template)>,
     time: Option<(Field, TimeUnit)>,
     fixed_key: Option<String>,
     tombstone: Vec<Tombstone>,
     partition: Option<i32>,
     stamp: Stamp,
-    /// The key's text, kept for its memory.
-    key_text: String,
+    /// The key's bytes, kept for their memory.
+    key_bytes: Vec<u8>,
 }
 
 impl Composer {
     pub(crate) fn new(args: &Args, stamp: Stamp) -> Self {
         Self {
             key: args.key.clone(),
+            key_is_of_members: args
+                .key
+                .as_ref()
+                .is_some_and(|key| key.fields().next().is_none()),
             headers: args.headers.clone(),
             time: args
                 .timestamp_field
@@ -39,7 +45,7 @@ impl Composer {
             tombstone: args.tombstone.clone(),
             partition: args.partition,
             stamp,
-            key_text: String::new(),
+            key_bytes: Vec::new(),
         }
     }
 
@@ -56,15 +62,16 @@ impl Composer {
     ) -> Result<(), E> {
         let envelope = line.envelope.as_ref();
         let value = line.value().filter(|value| !self.is_tombstone(value));
+        let from = Variables { value, envelope };
         let timestamp = self.timestamp(line, value)?;
         let key = match (&self.key, value) {
             _ if self.fixed_key.is_some() => self.fixed_key.as_ref().map(String::as_bytes),
-            (Some(template), Some(value)) => {
-                self.key_text.clear();
+            (Some(template), _) if value.is_some() || self.key_is_of_members => {
+                self.key_bytes.clear();
                 template
-                    .render(value, &mut self.key_text)
+                    .render_bytes(&from, &mut self.key_bytes)
                     .map_err(Rejection::from)?;
-                Some(self.key_text.as_bytes())
+                Some(self.key_bytes.as_slice())
             }
             (wanted, _) => {
                 let key = envelope.and_then(|envelope| envelope.key.as_deref());
@@ -75,7 +82,7 @@ impl Composer {
                 key
             }
         };
-        let texts = self.header_texts(value)?;
+        let texts = self.header_texts(&from)?;
         let mut headers: Vec<Header<'_>> = Vec::new();
         for (name, value) in envelope.iter().flat_map(|envelope| &envelope.headers) {
             headers.push(Header {
@@ -86,7 +93,7 @@ impl Composer {
         for ((name, _), text) in self.headers.iter().zip(&texts) {
             headers.push(Header {
                 name,
-                value: Some(text.as_bytes()),
+                value: Some(text),
             });
         }
         let payload = match value {
@@ -140,19 +147,12 @@ impl Composer {
         }
     }
 
-    /// The texts of the headers of the arguments. A tombstone has fields for none.
-    fn header_texts(&self, value: Option<&[u8]>) -> Result<Vec<String>, Rejection> {
+    /// The values of the headers of the arguments.
+    fn header_texts(&self, from: &Variables<'_>) -> Result<Vec<Vec<u8>>, Rejection> {
         let render = |(_, template): &(String, Template)| {
-            let mut text = String::new();
-            match (value, template.constant()) {
-                (_, Some(constant)) => text.push_str(constant),
-                (Some(value), None) => template.render(value, &mut text)?,
-                (None, None) => {
-                    let why = "a tombstone has no fields for --header";
-                    return Err(Rejection::new(Reason::MissingField, why));
-                }
-            }
-            Ok(text)
+            let mut bytes = Vec::new();
+            template.render_bytes(from, &mut bytes)?;
+            Ok(bytes)
         };
         self.headers.iter().map(render).collect()
     }
@@ -302,6 +302,46 @@ mod tests {
             compose(&["-J", "-Ha=b"], dead).unwrap().1[0].1,
             Some(b"b".to_vec())
         );
+    }
+
+    #[test]
+    fn key_and_headers_can_say_where_the_value_came_from_whatever_it_is() {
+        let options = [
+            "-J",
+            "-k{$topic/1}",
+            "-Hfrom={$topic}",
+            "-Hk={$key}",
+            "-Hn=b",
+        ];
+        let some = |text: &str| Some(text.as_bytes().to_vec());
+        for (value, payload) in [
+            (r#""value_text":"ON""#, Some("ON")),
+            (r#""value":21.50"#, Some("21.50")),
+            (r#""tombstone":true"#, None),
+        ] {
+            let line = format!(r#"{{"topic":"stat/tasmota/POWER","key_base64":"/w==",{value}}}"#);
+            let (key, headers, _, got) = compose(&options, &line).unwrap();
+            assert_eq!(key, some("tasmota"));
+            let header = |name: &str, value| (name.to_owned(), value);
+            let want = [
+                header("from", some("stat/tasmota/POWER")),
+                header("k", Some(vec![0xff])),
+                header("n", some("b")),
+            ];
+            assert_eq!(headers, want);
+            assert_eq!(got, payload.map(|payload| payload.as_bytes().to_vec()));
+        }
+        let shallow = r#"{"topic":"stat","key":"k","value_text":"ON"}"#;
+        let rejection = compose(&options, shallow).unwrap_err();
+        assert_eq!(rejection.reason, Reason::MissingMember);
+        assert_eq!(rejection.path.as_deref(), Some("/topic"));
+    }
+
+    #[test]
+    fn a_key_that_is_not_text_is_copied() {
+        let line = r#"{"key_base64":"/w==","value":1}"#;
+        let (key, ..) = compose(&["-J", "-k<{$key}>"], line).unwrap();
+        assert_eq!(key.as_deref(), Some(&b"<\xff>"[..]));
     }
 
     #[test]

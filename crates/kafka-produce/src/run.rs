@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
     let address: Address = args.address.parse()?;
     let topic = address.topic_name()?;
     applies::check(args)?;
+    check_templates(args)?;
     let settings = args.kafka.settings(&address, console_sink(console))?;
     if let Some(unchecked) = settings.properties().unchecked_tls() {
         console.warn(unchecked);
@@ -89,6 +90,21 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
     };
     summary.tell(console, args.summary.summary);
     Ok(code)
+}
+
+/// What the templates name must be there.
+fn check_templates(args: &Args) -> anyhow::Result<()> {
+    let headers = args
+        .headers
+        .iter()
+        .map(|(_, template)| ("--header", template));
+    let key = args.key.iter().map(|template| ("--key", template));
+    for (option, template) in key.chain(headers) {
+        template
+            .require_envelope(args.publish.envelope)
+            .context(option)?;
+    }
+    Ok(())
 }
 
 /// The files that the run reads.

@@ -53,6 +53,19 @@ fn wrong_arguments_are_refused_with_2() {
         (&["kafka://h/t", "-k", ""], "not an empty text"),
         (&["kafka://h/t", "-k", "{a"], "not closed"),
         (&["kafka://h/t", "-H", "novalue"], "NAME=TEMPLATE"),
+        (
+            &["kafka://h/t", "-k", "{$topic/1}"],
+            "--key: '{$topic/1}' is a member of the envelope, and plain lines have none: use --envelope (-J)",
+        ),
+        (&["kafka://h/t", "-H", "a={$key}"], "--header: '{$key}' is"),
+        (
+            &["kafka://h/t", "-J", "-k", "{$topics}"],
+            "'$topics' is not a member of the envelope",
+        ),
+        (
+            &["kafka://h/t", "-J", "-k", "{$topic/one}"],
+            "a level of the topic is a number",
+        ),
         (&["kafka://h/t", "-X", "linger.ms"], "property=value"),
         (
             &["kafka://h/t", "-X", "no.such=1"],

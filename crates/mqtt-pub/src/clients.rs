@@ -9,6 +9,7 @@ use tapline_mqtt::{
 };
 use tapline_pipe::publish::SendError;
 use tapline_pipe::reject::{Reason, Rejection};
+use tapline_pipe::template::Variables;
 
 use crate::identity::Identity;
 use crate::standstill::{Sight, Standstills, Wait};
@@ -116,17 +117,17 @@ impl Clients {
         self.identity.is_fleet()
     }
 
-    /// The client for a record with this value, opened if there is none yet.
-    pub(crate) fn place(&mut self, value: &[u8]) -> Result<usize, Rejection> {
-        self.identity.name(value, &mut self.name)?;
+    /// The client for this record, opened if there is none yet.
+    pub(crate) fn place(&mut self, from: &Variables<'_>) -> Result<usize, Rejection> {
+        self.identity.name(from, &mut self.name)?;
         if let Some(&place) = self.places.get(self.name.as_str()) {
             if self.is_due_again(place) {
-                self.all[place] = self.open(value, self.all[place].was_let_in)?;
+                self.all[place] = self.open(from, self.all[place].was_let_in)?;
             }
             return Ok(place);
         }
         let free = self.free_place()?;
-        let client = self.open(value, false)?;
+        let client = self.open(from, false)?;
         let place = free.unwrap_or(self.all.len());
         if free.is_some() {
             self.places.retain(|_, taken| *taken != place);
@@ -157,9 +158,9 @@ impl Clients {
     }
 
     /// Opens a client with the name at hand; `was_let_in` says whether an earlier session of it had a connection.
-    fn open(&mut self, value: &[u8], was_let_in: bool) -> Result<Client, Rejection> {
+    fn open(&mut self, from: &Variables<'_>, was_let_in: bool) -> Result<Client, Rejection> {
         let mut options = self.options.clone();
-        self.identity.fill(&self.name, value, &mut options)?;
+        self.identity.fill(&self.name, from, &mut options)?;
         // Once one connection was there, an attempt that fails does so for a reason of its own, or for one that
         // passes.
         options.patient = self.limits.is_some();

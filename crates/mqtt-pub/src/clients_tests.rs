@@ -27,7 +27,9 @@ fn record(device: &str) -> String {
 
 /// Opens the client of a device that the broker answers with `code`.
 fn open(clients: &mut Clients, broker: &Scripted, device: &str, code: u8) -> (usize, Peer) {
-    let place = clients.place(record(device).as_bytes()).unwrap();
+    let place = clients
+        .place(&Variables::plain(record(device).as_bytes()))
+        .unwrap();
     let mut peer = broker.accept();
     peer.expect_connect();
     peer.connack(false, code, &[]);
@@ -104,7 +106,10 @@ fn clients_that_were_never_let_in_give_their_places_up_to_others() {
     assert_ne!(a, b);
     assert_eq!(clients.places.len(), 2, "of the others nothing is kept");
     let assert_full = |clients: &mut Clients| {
-        let why = clients.place(record("c").as_bytes()).unwrap_err().detail;
+        let why = clients
+            .place(&Variables::plain(record("c").as_bytes()))
+            .unwrap_err()
+            .detail;
         assert!(why.contains("2 clients are the most"), "{why}");
     };
     assert_full(&mut clients);

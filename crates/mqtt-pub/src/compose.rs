@@ -10,10 +10,9 @@ use tapline_contract::validator::Validator;
 use tapline_mqtt::text::disallowed;
 use tapline_mqtt::{Message, Properties, Qos, Refusal, check_field, topic};
 use tapline_pipe::envelope::{Envelope, Value};
-use tapline_pipe::field::Field;
 use tapline_pipe::publish::Outgoing;
 use tapline_pipe::reject::{Reason, Rejection};
-use tapline_pipe::template::Template;
+use tapline_pipe::template::{Placeholder, Template, Variables};
 
 /// Topics whose text is kept, so that the messages of a device share it.
 const KNOWN_TOPICS: usize = 10_000;
@@ -46,8 +45,9 @@ impl Composer {
         if let Some(validator) = &mut self.validator {
             validator.check(value)?;
         }
-        let topic = self.topic(value, envelope)?;
-        let properties = self.properties(value, envelope)?;
+        let from = record.variables();
+        let topic = self.topic(&from)?;
+        let properties = self.properties(&from)?;
         let qos = envelope.map_or(Ok(None), envelope_qos)?;
         let retained = envelope.and_then(|envelope| envelope.retain);
         Ok(Message {
@@ -59,13 +59,10 @@ impl Composer {
         })
     }
 
-    fn topic(
-        &mut self,
-        value: &[u8],
-        envelope: Option<&Envelope<'_>>,
-    ) -> Result<Arc<str>, Rejection> {
+    fn topic(&mut self, from: &Variables<'_>) -> Result<Arc<str>, Rejection> {
         let Some(template) = &self.topic else {
-            let name = envelope
+            let name = from
+                .envelope
                 .and_then(|envelope| envelope.topic.as_deref())
                 .ok_or_else(|| {
                     let why = "neither the address nor the envelope has a topic";
@@ -75,29 +72,25 @@ impl Composer {
                 .map_err(|error| Rejection::new(Reason::BadEnvelope, error.to_string()))?;
             return Ok(share(&mut self.known_topics, name));
         };
-        render_topic(template, value, &mut self.text)?;
+        render_topic(template, from, &mut self.text)?;
         Ok(share(&mut self.known_topics, &self.text))
     }
 
-    fn properties(
-        &mut self,
-        value: &[u8],
-        envelope: Option<&Envelope<'_>>,
-    ) -> Result<Option<Box<Properties>>, Rejection> {
-        let mut properties = match envelope {
+    fn properties(&mut self, from: &Variables<'_>) -> Result<Option<Box<Properties>>, Rejection> {
+        let mut properties = match from.envelope {
             Some(envelope) => envelope_properties(envelope)?,
             None => Properties::default(),
         };
-        add_headers(&self.headers, value, &mut properties)?;
+        add_headers(&self.headers, from, &mut properties)?;
         if let Some(template) = &self.response_topic {
             let mut text = String::new();
-            render_topic(template, value, &mut text)?;
+            render_topic(template, from, &mut text)?;
             properties.response_topic = Some(text);
         }
         if let Some(template) = &self.correlation_data {
-            let mut text = String::new();
-            template.render(value, &mut text)?;
-            properties.correlation_data = Some(text.into());
+            let mut bytes = Vec::new();
+            template.render_bytes(from, &mut bytes)?;
+            properties.correlation_data = Some(bytes.into());
         }
         if let Some(content_type) = &self.content_type {
             properties.content_type = Some(content_type.clone());
@@ -123,12 +116,12 @@ fn envelope_qos(envelope: &Envelope<'_>) -> Result<Option<Qos>, Rejection> {
 /// Adds user properties with the fields of the record.
 pub(crate) fn add_headers(
     headers: &[(String, Template)],
-    value: &[u8],
+    from: &Variables<'_>,
     properties: &mut Properties,
 ) -> Result<(), Rejection> {
     for (name, template) in headers {
         let mut text = String::new();
-        template.render_checked(value, &mut text, check_text)?;
+        template.render_checked(from, &mut text, check_text)?;
         properties.user.push((name.clone(), text));
     }
     Ok(())
@@ -137,36 +130,43 @@ pub(crate) fn add_headers(
 /// Fills in the fields of a topic.
 pub(crate) fn render_topic(
     template: &Template,
-    value: &[u8],
+    from: &Variables<'_>,
     text: &mut String,
 ) -> Result<(), Rejection> {
     text.clear();
-    template.render_checked(value, text, check_level)?;
+    template.render_checked(from, text, check_level)?;
     topic::check_name(text).map_err(|error| Rejection::new(Reason::BadField, error.to_string()))
 }
 
-/// A device must not choose its topic level, and cannot use what a topic name does not allow.
-fn check_level(field: &Field, text: &str) -> Result<(), Rejection> {
-    check_text(field, text)?;
-    match text.chars().find(|c| ['/', '+', '#'].contains(c)) {
-        None => Ok(()),
-        Some(found) => {
-            let detail = format!("the field holds '{found}', which a level of a topic cannot");
-            Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
+/// A device must not choose its topic level, and cannot use what a topic name does not allow. Where the template says
+/// so (`{+topic}`), what it sends may be a topic with its levels.
+fn check_level(placeholder: &Placeholder, text: &str) -> Result<(), Rejection> {
+    check_text(placeholder, text)?;
+    let levels = placeholder.is_reserved();
+    let wrong = |c: char| matches!(c, '+' | '#') || (c == '/' && !levels);
+    let detail = match text.chars().find(|c| wrong(*c)) {
+        None => return Ok(()),
+        Some('/') => {
+            let with_levels = placeholder.with_levels();
+            format!(
+                "{placeholder} holds '/', which a level of a topic cannot ({with_levels} lets it through)"
+            )
         }
-    }
+        Some(found) if levels => format!("{placeholder} holds '{found}', which a topic cannot"),
+        Some(found) => format!("{placeholder} holds '{found}', which a level of a topic cannot"),
+    };
+    Err(placeholder.refuse(detail))
 }
 
 /// A device must not send what a broker hangs up on: that would be the end of its neighbours, too.
-pub(crate) fn check_text(field: &Field, text: &str) -> Result<(), Rejection> {
+pub(crate) fn check_text(placeholder: &Placeholder, text: &str) -> Result<(), Rejection> {
     match disallowed(text) {
         None => Ok(()),
         Some(found) => {
             let code = u32::from(found);
-            let detail = format!(
-                "the field holds U+{code:04X}, a control character or non-character, which no text of MQTT can"
-            );
-            Err(Rejection::new(Reason::BadField, detail).at(field.pointer()))
+            Err(placeholder.refuse(format!(
+                "{placeholder} holds U+{code:04X}, a control character or non-character, which no text of MQTT can"
+            )))
         }
     }
 }
@@ -316,6 +316,92 @@ mod tests {
             assert_eq!(rejection.path.as_deref(), Some("/id"));
             assert!(!rejection.detail.contains('\0'));
         }
+    }
+
+    #[test]
+    fn a_topic_goes_in_with_its_levels_where_the_template_says_so() {
+        let value = r#""value":{"t":"kitchen/sensor","n":1}"#;
+        for (template, topic) in [
+            ("x/{+t}", "x/kitchen/sensor"),
+            ("{+$topic}", "zigbee2mqtt/a b"),
+            ("{$topic/1}/{+/t}/{n}", "a b/kitchen/sensor/1"),
+            ("{$key}", "k"),
+        ] {
+            let line = format!(r#"{{"topic":"zigbee2mqtt/a b","key":"k",{value}}}"#);
+            let message = enveloped(&mut composer(Some(template)), line.leak().as_bytes());
+            assert_eq!(&*message.unwrap().topic, topic, "{template}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_topic_is_rejected_with_the_place_that_it_came_from() {
+        for (template, line, reason, path) in [
+            (
+                "{$topic}",
+                r#"{"topic":"a/b","value":1}"#,
+                Reason::BadMember,
+                "/topic",
+            ),
+            (
+                "{$topic/1}",
+                r#"{"topic":"a","value":1}"#,
+                Reason::MissingMember,
+                "/topic",
+            ),
+            (
+                "{$key}",
+                r#"{"key":"a/b","value":1}"#,
+                Reason::BadMember,
+                "/key",
+            ),
+            (
+                "{+$key}",
+                r#"{"key":"a/+","value":1}"#,
+                Reason::BadMember,
+                "/key",
+            ),
+            (
+                "{+$key}",
+                r#"{"key":"a\u0000","value":1}"#,
+                Reason::BadMember,
+                "/key",
+            ),
+            (
+                "{+$key}",
+                r#"{"key_base64":"/w==","value":1}"#,
+                Reason::BadMember,
+                "/key",
+            ),
+            ("{+t}", r#"{"value":{"t":"a/#"}}"#, Reason::BadField, "/t"),
+            ("{t}", r#"{"value":{"t":"a/b"}}"#, Reason::BadField, "/t"),
+        ] {
+            let rejection = enveloped(&mut composer(Some(template)), line.as_bytes()).unwrap_err();
+            assert_eq!(rejection.reason, reason, "{template} {line}");
+            assert_eq!(rejection.path.as_deref(), Some(path), "{template}");
+        }
+        let line = br#"{"topic":"a/b","value":1}"#;
+        let rejection = enveloped(&mut composer(Some("{$topic}")), line).unwrap_err();
+        let hint =
+            "{$topic} holds '/', which a level of a topic cannot ({+$topic} lets it through)";
+        assert_eq!(rejection.detail, hint);
+    }
+
+    #[test]
+    fn properties_can_say_where_the_value_came_from() {
+        let composer = Composer {
+            headers: vec![("from".to_owned(), "{$topic}@{$partition}".parse().unwrap())],
+            response_topic: Some("re/{+$topic}".parse().unwrap()),
+            correlation_data: Some("{$key}".parse().unwrap()),
+            ..composer(Some("t"))
+        };
+        let line = br#"{"topic":"a/b","key_base64":"/w==","partition":3,"value_text":"ON"}"#;
+        let properties = enveloped(&mut { composer }, line)
+            .unwrap()
+            .properties
+            .unwrap();
+        assert_eq!(properties.user, [("from".to_owned(), "a/b@3".to_owned())]);
+        assert_eq!(properties.response_topic.as_deref(), Some("re/a/b"));
+        assert_eq!(properties.correlation_data.as_deref(), Some(&b"\xff"[..]));
     }
 
     #[test]

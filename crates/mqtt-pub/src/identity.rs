@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use tapline_mqtt::{Properties, SessionOptions, Will};
 use tapline_pipe::reject::{Reason, Rejection};
-use tapline_pipe::template::Template;
+use tapline_pipe::template::{Template, Variables};
 
 use crate::args::Args;
 use crate::compose::{check_text, seconds};
@@ -29,6 +30,10 @@ impl Identity {
     /// What the arguments ask for.
     pub(crate) fn new(args: &Args) -> anyhow::Result<Self> {
         let per = args.client_per.clone();
+        if let Some(per) = &per {
+            per.require_envelope(args.publish.envelope)
+                .context("--client-per")?;
+        }
         let will = args.will.notice().map(|notice| Notice {
             headers: args.will_header.clone(),
             properties: Properties {
@@ -41,7 +46,7 @@ impl Identity {
         let birth = args.birth.notice();
         for (notice, name) in [(&will, "will"), (&birth, "birth")] {
             if let Some(notice) = notice {
-                notice.check(name, per.is_some())?;
+                notice.check(name, per.is_some(), args.publish.envelope)?;
             }
         }
         let prefix = args.connect.client_id.as_deref().unwrap_or(PREFIX);
@@ -61,12 +66,12 @@ impl Identity {
 
     /// Puts the text into `name` that tells the client of this record from others: nothing if there is
     /// one client only.
-    pub(crate) fn name(&self, value: &[u8], name: &mut String) -> Result<(), Rejection> {
+    pub(crate) fn name(&self, from: &Variables<'_>, name: &mut String) -> Result<(), Rejection> {
         name.clear();
         let Some(per) = &self.per else {
             return Ok(());
         };
-        per.render_checked(value, name, check_text)?;
+        per.render_checked(from, name, check_text)?;
         let most = usize::from(u16::MAX);
         let wrong = if name.is_empty() {
             "a client identifier cannot be made of nothing".to_owned()
@@ -82,7 +87,7 @@ impl Identity {
     pub(crate) fn fill(
         &self,
         name: &str,
-        value: &[u8],
+        from: &Variables<'_>,
         options: &mut SessionOptions,
     ) -> Result<(), Rejection> {
         if self.is_fleet() {
@@ -90,12 +95,12 @@ impl Identity {
         }
         options.will = match &self.will {
             Some(will) => Some(Will {
-                message: will.message(value)?,
+                message: will.message(from)?,
                 delay: self.will_delay,
             }),
             None => None,
         };
-        let birth = self.birth.as_ref().map(|birth| birth.message(value));
+        let birth = self.birth.as_ref().map(|birth| birth.message(from));
         options.birth = birth.transpose()?;
         Ok(())
     }

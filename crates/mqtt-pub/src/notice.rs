@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use tapline_mqtt::{Message, Properties, Qos, check_field};
 use tapline_pipe::reject::{Reason, Rejection};
-use tapline_pipe::template::Template;
+use tapline_pipe::template::{Template, Variables};
 
 use crate::compose::{add_headers, check_headers, check_template, render_topic};
 
@@ -23,7 +23,7 @@ pub(crate) struct Notice {
 
 impl Notice {
     /// What is wrong before any record is read; `name` is what its options begin with.
-    pub(crate) fn check(&self, name: &str, fleet: bool) -> anyhow::Result<()> {
+    pub(crate) fn check(&self, name: &str, fleet: bool, envelope: bool) -> anyhow::Result<()> {
         let headers = self
             .headers
             .iter()
@@ -34,6 +34,9 @@ impl Notice {
             if !fleet && template.constant().is_none() {
                 bail!("--{name}-{what}: {{fields}} need --client-per; '{{{{' stands for a brace");
             }
+            template
+                .require_envelope(envelope)
+                .with_context(|| format!("--{name}-{what}"))?;
         }
         check_template(&self.topic).with_context(|| format!("--{name}-topic"))?;
         check_headers(&self.headers).with_context(|| format!("--{name}-header"))?;
@@ -46,12 +49,12 @@ impl Notice {
         Ok(())
     }
 
-    pub(crate) fn message(&self, value: &[u8]) -> Result<Message, Rejection> {
+    pub(crate) fn message(&self, from: &Variables<'_>) -> Result<Message, Rejection> {
         let mut topic = String::new();
-        render_topic(&self.topic, value, &mut topic)?;
-        let mut payload = String::new();
+        render_topic(&self.topic, from, &mut topic)?;
+        let mut payload = Vec::new();
         if let Some(template) = &self.payload {
-            template.render(value, &mut payload)?;
+            template.render_bytes(from, &mut payload)?;
         }
         // So long is a will (section 3.1.3.4), and a birth message has no reason to be longer.
         if payload.len() > usize::from(u16::MAX) {
@@ -59,7 +62,7 @@ impl Notice {
             return Err(Rejection::new(Reason::BadField, detail));
         }
         let mut properties = self.properties.clone();
-        add_headers(&self.headers, value, &mut properties)?;
+        add_headers(&self.headers, from, &mut properties)?;
         properties
             .check()
             .map_err(|why| Rejection::new(Reason::BadField, format!("last will: {why}")))?;

@@ -101,7 +101,7 @@ impl Publisher {
     ) -> Result<(), Unsent> {
         let place = self
             .clients
-            .place(record.value().unwrap_or_default())
+            .place(&record.variables())
             .map_err(|why| Unsent::Other(SendError::Reject(why)))?;
         match self.prove(Duration::ZERO) {
             Ok(true) => self.clients.publish(place, ticket, message),

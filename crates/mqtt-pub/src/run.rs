@@ -17,7 +17,7 @@ use tapline_pipe::io::output::unbuffered;
 use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::COULD_NOT_RUN;
 use tapline_pipe::publish::{self, Plan};
-use tapline_pipe::template::Template;
+use tapline_pipe::template::{Template, Variables};
 
 use crate::args::{Args, applies};
 use crate::clients::{Bounds, Clients};
@@ -122,11 +122,22 @@ fn composer(args: &Args, address: &Address, console: &Console) -> anyhow::Result
     for (template, name) in topics {
         let Some(template) = template else { continue };
         check_template(template).context(name)?;
+        template
+            .require_envelope(args.publish.envelope)
+            .context(name)?;
         for oddity in topic::oddities(&template.filled("field")) {
             console.warn(format_args!("{name}: {}", oddity.describe()));
         }
     }
     check_headers(&args.headers).context("--header")?;
+    let headers = args.headers.iter();
+    let headers = headers.map(|(_, template)| ("--header", template));
+    let data = args.correlation_data.iter();
+    for (name, template) in headers.chain(data.map(|data| ("--correlation-data", data))) {
+        template
+            .require_envelope(args.publish.envelope)
+            .context(name)?;
+    }
     check_field(args.content_type.as_deref().unwrap_or_default()).context("--content-type")?;
     if args.connect.mqtt_version == Version::V311 && args.publish.envelope {
         console.warn("MQTT 3.1.1 has no properties: those of the envelopes are not sent");
@@ -226,7 +237,11 @@ fn asks(args: &Args) -> Asks {
 /// Makes the only connection before any record is read.
 fn connect(publisher: &mut Publisher) -> anyhow::Result<()> {
     // Without `--client-per` there is nothing of a record in it.
-    if let Err(why) = publisher.clients.place(b"{}") {
+    let nothing = Variables {
+        value: None,
+        envelope: None,
+    };
+    if let Err(why) = publisher.clients.place(&nothing) {
         bail!("{}", why.detail);
     }
     while !publisher.prove(LOOK).map_err(|error| anyhow!(error))? {}

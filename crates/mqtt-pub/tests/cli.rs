@@ -142,6 +142,50 @@ fn wrong_arguments_are_refused_with_2() {
         (&["mqtts://h/t", "--ca-file", "/no/such"], "/no/such"),
         (&["mqtt://h/t", "--acks-to", "/tmp/x"], "needs --envelope"),
     ];
+    refused_with_2(table);
+}
+
+#[test]
+fn a_template_that_names_a_member_of_the_envelope_needs_envelopes() {
+    refused_with_2(&[
+        (
+            &["mqtt://h/{+$topic}"],
+            "the topic of the address: '{$topic}' is a member of the envelope, and plain lines have none",
+        ),
+        (&["mqtt://h/t", "-H", "a={$key}"], "--header: '{$key}'"),
+        (
+            &["mqtt://h/t", "--response-topic", "{$key}"],
+            "--response-topic: '{$key}'",
+        ),
+        (
+            &["mqtt://h/t", "--correlation-data", "{$key}"],
+            "--correlation-data: '{$key}'",
+        ),
+        (
+            &["mqtt://h/t", "--client-per", "{$key}"],
+            "--client-per: '{$key}'",
+        ),
+        (
+            &["mqtt://h/t", "--client-per", "g", "--will-topic", "{$key}"],
+            "--will-topic: '{$key}'",
+        ),
+        (
+            &[
+                "mqtt://h/t",
+                "--client-per=g",
+                "--birth-topic=b",
+                "--birth-payload={$key}",
+            ],
+            "--birth-payload: '{$key}'",
+        ),
+        (
+            &["mqtt://h/t", "-J", "--will-topic", "{$key}"],
+            "need --client-per",
+        ),
+    ]);
+}
+
+fn refused_with_2(table: &[(&[&str], &str)]) {
     for (arguments, part) in table {
         let finished = tool(arguments).finish();
         assert_eq!(finished.code, Some(2), "{arguments:?}: {}", finished.stderr);

@@ -76,6 +76,12 @@ impl From<JsonError> for FieldError {
 }
 
 impl Field {
+    /// As it was written: a name or a pointer.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// The field as a JSON Pointer.
     #[must_use]
     pub fn pointer(&self) -> String {

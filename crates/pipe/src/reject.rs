@@ -24,6 +24,11 @@ pub enum Reason {
     NotScalar,
     /// A field holds what may not stand where it goes (a topic, a time).
     BadField,
+    /// A template needs a member that the envelope lacks: no key, no such header, a topic without that level. `path`
+    /// points into the envelope.
+    MissingMember,
+    /// A member of the envelope holds what may not stand where a template puts it. `path` points into the envelope.
+    BadMember,
     /// With `--envelope`: the line is no envelope.
     BadEnvelope,
     /// A row that doesn't fit its header.
@@ -46,6 +51,8 @@ impl Reason {
             Self::MissingField => "missing-field",
             Self::NotScalar => "not-scalar",
             Self::BadField => "bad-field",
+            Self::MissingMember => "missing-member",
+            Self::BadMember => "bad-member",
             Self::BadEnvelope => "bad-envelope",
             Self::BadRow => "bad-row",
             Self::Invalid => "invalid",

@@ -208,7 +208,7 @@ fn what_no_identifier_can_be_made_of_is_rejected() {
     let long = format!("{{\"g\":\"{}\"}}\n", "x".repeat(65_528));
     run.finish_with(format!("{input}{long}"))
         .assert_code(1)
-        .assert_stderr("line 1: the field holds U+0007, a control character")
+        .assert_stderr("line 1: {g} holds U+0007, a control character")
         .assert_stderr("line 2: a client identifier cannot be made of nothing")
         .assert_stderr("line 3: has no field 'g'")
         .assert_stderr("line 4: not JSON")

@@ -188,7 +188,7 @@ fn what_an_answer_needs_is_made_of_the_fields() {
     let (messages, finished) = published("t", &arguments, input, 1);
     finished
         .assert_code(1)
-        .assert_stderr("line 2: the field holds '/'")
+        .assert_stderr("line 2: {g} holds '/'")
         .assert_stderr("line 3: has no field 'n'");
     // Response Topic, Correlation Data.
     assert_eq!(messages[0].properties, b"\x08\0\x04to/a\x09\0\x06n=1.10");

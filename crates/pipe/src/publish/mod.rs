@@ -31,6 +31,7 @@ use crate::{
     ledger::Ticket,
     reject::{Rejection, Rejects},
     report::Report,
+    template::Variables,
 };
 
 pub use run::run;
@@ -59,6 +60,15 @@ impl Outgoing<'_> {
         match &self.envelope {
             Some(envelope) => envelope.value.bytes(),
             None => Some(self.bytes),
+        }
+    }
+
+    /// What templates are filled in from.
+    #[must_use]
+    pub fn variables(&self) -> Variables<'_> {
+        Variables {
+            value: self.value(),
+            envelope: self.envelope.as_ref(),
         }
     }
 }
