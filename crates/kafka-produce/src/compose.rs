@@ -1,4 +1,4 @@
-//! From a line to a record: its key, headers, time and value.
+//! From a line to a record: its topic, key, headers, time and value.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,14 @@ use tapline_pipe::template::{Template, Variables};
 use tapline_pipe::timestamp::{TimeUnit, read_time};
 
 use crate::args::{Args, Tombstone};
+use crate::destinations;
 use crate::stamp::Stamp;
 
 /// What the arguments say about every record.
 #[derive(Debug)]
 pub(crate) struct Composer {
+    /// `None`: one topic for all.
+    topic: Option<Template>,
     key: Option<Template>,
     /// Whether a tombstone has the key, too: it names no fields.
     key_is_of_members: bool,
@@ -26,11 +29,14 @@ pub(crate) struct Composer {
     stamp: Stamp,
     /// The key's bytes, kept for their memory.
     key_bytes: Vec<u8>,
+    /// The topic's name, kept for its memory.
+    topic_text: String,
 }
 
 impl Composer {
-    pub(crate) fn new(args: &Args, stamp: Stamp) -> Self {
+    pub(crate) fn new(args: &Args, topic: Option<Template>, stamp: Stamp) -> Self {
         Self {
+            topic,
             key: args.key.clone(),
             key_is_of_members: args
                 .key
@@ -46,6 +52,7 @@ impl Composer {
             partition: args.partition,
             stamp,
             key_bytes: Vec::new(),
+            topic_text: String::new(),
         }
     }
 
@@ -82,6 +89,13 @@ impl Composer {
                 key
             }
         };
+        let topic = match &self.topic {
+            None => None,
+            Some(template) => {
+                destinations::render(template, &from, &mut self.topic_text)?;
+                Some(self.topic_text.as_str())
+            }
+        };
         let texts = self.header_texts(&from)?;
         let mut headers: Vec<Header<'_>> = Vec::new();
         for (name, value) in envelope.iter().flat_map(|envelope| &envelope.headers) {
@@ -102,6 +116,7 @@ impl Composer {
         };
         send(&Outgoing {
             ticket,
+            topic,
             key,
             payload,
             headers: &headers,
@@ -194,7 +209,7 @@ mod tests {
 
     fn compose(options: &[&str], line: &str) -> Result<Sent, Rejection> {
         let args = Args::parse_from([&["kafka-produce", "kafka://a/t"], options].concat());
-        let mut composer = Composer::new(&args, Stamp::default());
+        let mut composer = Composer::new(&args, None, Stamp::default());
         let bytes = Bytes::copy_from_slice(line.as_bytes());
         let envelope = args
             .publish

@@ -2,6 +2,7 @@
 
 mod args;
 mod compose;
+mod destinations;
 mod publisher;
 mod run;
 mod stamp;

@@ -12,13 +12,14 @@ use tapline_pipe::publish::{self, Fatal, Outgoing, Verdict};
 use tapline_pipe::reject::{Reason, Rejection};
 
 use crate::compose::Composer;
+use crate::destinations::Destinations;
 use crate::transaction::Transactions;
 
 /// Composes records and sends them.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     producer: Producer,
-    topic: Arc<str>,
+    topics: Topics,
     composer: Composer,
     transactions: Option<Transactions>,
     settled: Vec<Settled>,
@@ -26,15 +27,25 @@ pub(crate) struct Publisher {
     proved: bool,
 }
 
+/// Where records go.
+#[derive(Debug)]
+pub(crate) enum Topics {
+    /// All to the producer's topic.
+    One(Arc<str>),
+    /// Each to the one that it chooses.
+    Chosen(Destinations),
+}
+
 impl Publisher {
     pub(crate) fn new(
         producer: Producer,
+        topics: Topics,
         composer: Composer,
         transactions: Option<Transactions>,
     ) -> Self {
         Self {
-            topic: Arc::from(producer.topic().name.as_str()),
             producer,
+            topics,
             composer,
             transactions,
             settled: Vec::new(),
@@ -46,13 +57,23 @@ impl Publisher {
     fn settle(&mut self, settled: &mut Vec<publish::Settled<Receipt>>) -> Option<String> {
         let mut hopeless = None;
         for record in self.settled.drain(..) {
+            let chosen = record.topic;
             let outcome = record.outcome.map_err(|why| {
-                // Not one record passed, and what is wrong is not about the record: none will.
-                if why.kind == FailureKind::Topic && !self.proved {
-                    hopeless.get_or_insert_with(|| why.reason.clone());
+                if why.kind == FailureKind::Topic {
+                    match &mut self.topics {
+                        Topics::Chosen(destinations) => {
+                            destinations.forget(chosen.as_deref().unwrap_or_default());
+                        }
+                        // Not one record passed, and what is wrong is not about the record: none will.
+                        Topics::One(topic) if !self.proved => {
+                            hopeless
+                                .get_or_insert_with(|| format!("topic '{topic}': {}", why.reason));
+                        }
+                        Topics::One(_) => {}
+                    }
                 }
                 let Some(transactions) = &mut self.transactions else {
-                    return reject(&why);
+                    return reject(&why, chosen.as_deref());
                 };
                 if let Some(because) = transactions.abort_reason()
                     && why.kind == FailureKind::Abandoned
@@ -61,11 +82,14 @@ impl Publisher {
                     return Rejection::new(Reason::NotDelivered, detail);
                 }
                 transactions.spoil(&self.producer, &why.reason);
-                reject(&why)
+                reject(&why, chosen.as_deref())
             });
             self.proved |= outcome.is_ok();
             let outcome = outcome.map(|to| Receipt {
-                topic: Arc::clone(&self.topic),
+                topic: match &self.topics {
+                    Topics::One(topic) => Some(Arc::clone(topic)),
+                    Topics::Chosen(_) => chosen,
+                },
                 to,
             });
             settled.push((record.ticket as u64, outcome));
@@ -77,14 +101,14 @@ impl Publisher {
 /// Where a record went.
 #[derive(Debug)]
 pub(crate) struct Receipt {
-    topic: Arc<str>,
+    topic: Option<Arc<str>>,
     to: Delivered,
 }
 
 impl Serialize for Receipt {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut object = out.serialize_map(None)?;
-        object.serialize_entry("topic", &*self.topic)?;
+        object.serialize_entry("topic", &self.topic.as_deref())?;
         object.serialize_entry("partition", &self.to.partition)?;
         // With acks=0 the broker doesn't tell.
         if self.to.offset >= 0 {
@@ -109,17 +133,22 @@ impl publish::Publisher for Publisher {
 
     fn send(&mut self, ticket: u64, record: &Outgoing<'_>) -> Result<(), publish::SendError> {
         let ticket = usize::try_from(ticket).expect("a ticket fits: there is one for each record");
-        if let Some(transactions) = &mut self.transactions
-            && !transactions
-                .open(&self.producer)
-                .map_err(publish::SendError::Fatal)?
-        {
-            return Err(publish::SendError::Full);
-        }
+        let (producer, topics) = (&self.producer, &mut self.topics);
+        let transactions = &mut self.transactions;
         self.composer.compose(ticket, record, |record| {
-            self.producer.send(record).map_err(|error| match error {
+            if let (Topics::Chosen(destinations), Some(topic)) = (topics, record.topic) {
+                destinations.find(topic)?;
+            }
+            if let Some(transactions) = transactions
+                && !transactions
+                    .open(producer)
+                    .map_err(publish::SendError::Fatal)?
+            {
+                return Err(publish::SendError::Full);
+            }
+            producer.send(record).map_err(|error| match error {
                 SendError::Full => publish::SendError::Full,
-                SendError::Rejected(why) => publish::SendError::Reject(reject(&why)),
+                SendError::Rejected(why) => publish::SendError::Reject(reject(&why, record.topic)),
                 SendError::Fatal(error) => publish::SendError::Fatal(error.into()),
             })
         })?;
@@ -134,6 +163,10 @@ impl publish::Publisher for Publisher {
         wait: Duration,
         settled: &mut Vec<publish::Settled<Receipt>>,
     ) -> Result<(), Fatal> {
+        let wait = match &self.topics {
+            Topics::Chosen(destinations) => wait.min(destinations.patience()),
+            Topics::One(_) => wait,
+        };
         let polled = self.producer.poll(wait, &mut self.settled);
         let hopeless = self.settle(settled);
         polled?;
@@ -141,7 +174,7 @@ impl publish::Publisher for Publisher {
             transactions.end_if_due(&self.producer, self.producer.in_flight())?;
         }
         match hopeless {
-            Some(reason) => Err(format!("topic '{}': {reason}", self.producer.topic().name).into()),
+            Some(reason) => Err(reason.into()),
             None => Ok(()),
         }
     }
@@ -171,7 +204,8 @@ impl publish::Publisher for Publisher {
     }
 }
 
-fn reject(why: &Undelivered) -> Rejection {
+/// `topic` is the one that the record chose, if it did.
+fn reject(why: &Undelivered, topic: Option<&str>) -> Rejection {
     let (reason, begin) = match why.kind {
         FailureKind::TimedOut => (
             Reason::NotDelivered,
@@ -180,5 +214,10 @@ fn reject(why: &Undelivered) -> Rejection {
         FailureKind::Abandoned => (Reason::NotDelivered, "given up"),
         _ => (Reason::Refused, "refused"),
     };
-    Rejection::new(reason, format!("{begin}: {} ({})", why.reason, why.code))
+    let topic = topic.map(|topic| format!("topic '{topic}': "));
+    let topic = topic.unwrap_or_default();
+    Rejection::new(
+        reason,
+        format!("{topic}{begin}: {} ({})", why.reason, why.code),
+    )
 }

@@ -18,10 +18,12 @@ use tapline_pipe::io::output::unbuffered;
 use tapline_pipe::io::stop::Stop;
 use tapline_pipe::outcome::COULD_NOT_RUN;
 use tapline_pipe::publish::{self, Plan};
+use tapline_pipe::template::Template;
 
 use crate::args::{Args, Codec, applies};
 use crate::compose::Composer;
-use crate::publisher::Publisher;
+use crate::destinations::{self, Destinations};
+use crate::publisher::{Publisher, Topics};
 use crate::stamp::Stamp;
 use crate::transaction::Transactions;
 
@@ -35,10 +37,15 @@ const LINGER_FOR_ACKS: Duration = Duration::from_millis(5);
 
 /// Does what the arguments say; the exit code.
 pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result<u8> {
-    let address: Address = args.address.parse()?;
-    let topic = address.topic_name()?;
-    applies::check(args)?;
-    check_templates(args)?;
+    let (address, template) = Address::with_template(&args.address)?;
+    let template = template.map(|text| destinations::parse(&text));
+    let template = template.transpose().context("the topic of the address")?;
+    let topic = match &template {
+        None => Some(address.topic_name()?),
+        Some(_) => None,
+    };
+    applies::check(args, template.is_some())?;
+    check_templates(args, template.as_ref())?;
     let settings = args.kafka.settings(&address, console_sink(console))?;
     if let Some(unchecked) = settings.properties().unchecked_tls() {
         console.warn(unchecked);
@@ -56,6 +63,12 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
         LINGER
     };
     let producer = connect(args, topic, &settings, linger, console)?;
+    let topics = match topic {
+        Some(topic) => Topics::One(topic.into()),
+        None => Topics::Chosen(
+            Destinations::new(args, &settings, console).context("a thread that looks topics up")?,
+        ),
+    };
     console.verbose(format_args!("{address}: connected"));
 
     // Only now: a run that can't begin leaves no trace in files.
@@ -74,7 +87,8 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
         .context("a thread for the deadline")?;
     let mut publisher = Publisher::new(
         producer,
-        Composer::new(args, stamp),
+        topics,
+        Composer::new(args, template, stamp),
         args.transaction
             .is_some()
             .then(|| Transactions::of(args.transaction_size)),
@@ -93,13 +107,14 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
 }
 
 /// What the templates name must be there.
-fn check_templates(args: &Args) -> anyhow::Result<()> {
+fn check_templates(args: &Args, topic: Option<&Template>) -> anyhow::Result<()> {
+    let topic = topic.map(|template| ("the topic of the address", template));
     let headers = args
         .headers
         .iter()
         .map(|(_, template)| ("--header", template));
     let key = args.key.iter().map(|template| ("--key", template));
-    for (option, template) in key.chain(headers) {
+    for (option, template) in topic.into_iter().chain(key).chain(headers) {
         template
             .require_envelope(args.publish.envelope)
             .context(option)?;
@@ -140,10 +155,10 @@ fn connect_to_new(
     }
 }
 
-/// A producer for the topic, which is made if that is asked for.
+/// A producer for the topic, which is made if that is asked for, or for all topics.
 fn connect(
     args: &Args,
-    topic: &str,
+    topic: Option<&str>,
     settings: &Settings,
     linger: Duration,
     console: &Console,
@@ -156,6 +171,9 @@ fn connect(
         max_record_chosen: args.typed.has("max_record"),
         transaction: args.transaction.clone(),
         keep_keys: args.publish.report.is_some(),
+    };
+    let Some(topic) = topic else {
+        return Ok(Producer::connect(settings, None, &options)?);
     };
     let producer = match Producer::connect(settings, topic, &options) {
         Err(ClientError::UnknownTopic { .. }) if args.create_topic => {
@@ -172,7 +190,7 @@ fn connect(
         Err(error @ ClientError::UnknownTopic { .. }) => bail!("{error} (--create-topic makes it)"),
         other => other?,
     };
-    let count = producer.topic().partitions.len();
+    let count = producer.topic().map_or(0, |topic| topic.partitions.len());
     if let Some(partition) = args.partition
         && usize::try_from(partition).is_ok_and(|partition| partition >= count)
     {

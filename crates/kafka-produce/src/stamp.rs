@@ -25,18 +25,27 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// The contract that the arguments ask for: reads the schema's file, and looks it up or registers it, or takes the
-    /// schema from the registry. `variable` gives the environment's values.
+    /// schema from the registry. `topic` is `None` where records choose it. `variable` gives the environment's values.
     ///
     /// # Errors
     ///
     /// There is no such schema, it is none, or the registry refuses it.
     pub(crate) fn open(
         args: &Args,
-        topic: &str,
+        topic: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
         console: &Console,
     ) -> anyhow::Result<Self> {
         let registry = args.registry.open(variable)?;
+        let is_named = args.schema_id.is_some() || args.subject == SubjectStrategy::Record;
+        if topic.is_none() && registry.is_some() && !is_named {
+            bail!(
+                "--registry: the subject is named after the topic, which each record chooses: use --schema-id or \
+                 --subject record"
+            );
+        }
+        // Where there is none it is not asked for.
+        let topic = topic.unwrap_or_default();
         let (schema, id) = match (&registry, &args.schema) {
             (None, None) => return Ok(Self::default()),
             (None, Some(path)) => (Schema::from_file(path, &[])?, None),

@@ -50,6 +50,17 @@ fn wrong_arguments_are_refused_with_2() {
         (&["kafka://h/^t"], "is a pattern of topics"),
         (&["kafka://h:x/t"], "'x' is not a port of h"),
         (&["kafka://h/a/b"], "is not the name of a topic"),
+        (
+            &["kafka://h/{$topic/0}"],
+            "the topic of the address: '{$topic/0}' is a member of the envelope",
+        ),
+        (&["kafka://h/a/{b}"], "cannot hold '/'"),
+        (&["kafka://h/{+b}"], "takes no '+'"),
+        (&["kafka://h/{b"], "not closed"),
+        (
+            &["kafka://h/t", "--max-topics", "9"],
+            "--max-topics does not apply",
+        ),
         (&["kafka://h/t", "-k", ""], "not an empty text"),
         (&["kafka://h/t", "-k", "{a"], "not closed"),
         (&["kafka://h/t", "-H", "novalue"], "NAME=TEMPLATE"),

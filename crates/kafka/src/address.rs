@@ -157,22 +157,38 @@ impl FromStr for Topic {
         if text.starts_with('^') {
             return Ok(Self::Pattern(text.to_owned()));
         }
-        let wrong = |why| {
-            Err(AddressError::Topic {
+        match check_topic_name(text) {
+            Ok(()) => Ok(Self::Name(text.to_owned())),
+            Err(why) => Err(AddressError::Topic {
                 topic: text.to_owned(),
                 why,
-            })
-        };
-        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if text == "." || text == ".." {
-            wrong("a name can't be '.' or '..'")
-        } else if !text.bytes().all(legal) {
-            wrong("names hold letters, digits, '.', '_' and '-' only (a pattern starts with ^)")
-        } else if text.len() > TOPIC_LIMIT {
-            wrong("it is longer than 249 characters")
-        } else {
-            Ok(Self::Name(text.to_owned()))
+            }),
         }
+    }
+}
+
+/// Whether this character may stand in the name of a topic.
+#[must_use]
+pub fn is_topic_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// Checks the name of a topic by Kafka's rules (`org.apache.kafka.common.internals.Topic`).
+///
+/// # Errors
+///
+/// The rule that it breaks.
+pub fn check_topic_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("a name has at least one character")
+    } else if name == "." || name == ".." {
+        Err("a name can't be '.' or '..'")
+    } else if !name.chars().all(is_topic_character) {
+        Err("names hold letters, digits, '.', '_' and '-' only (a pattern starts with ^)")
+    } else if name.len() > TOPIC_LIMIT {
+        Err("it is longer than 249 characters")
+    } else {
+        Ok(())
     }
 }
 
@@ -194,6 +210,27 @@ impl Address {
     pub fn bootstrap_servers(&self) -> String {
         let brokers: Vec<String> = self.brokers.iter().map(Broker::to_string).collect();
         brokers.join(",")
+    }
+
+    /// Reads an address whose topic may be a template: a text with placeholders in braces, which are filled in for each
+    /// record. One that holds a brace is given back as it stands, and is not in the address then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Address::from_str`], but for what is wrong with a template.
+    pub fn with_template(text: &str) -> Result<(Self, Option<String>), AddressError> {
+        let (brokers, topic) = split(text)?;
+        if topic.starts_with('^') || !topic.contains(['{', '}']) {
+            return Ok((text.parse()?, None));
+        }
+        if holds_at(topic) {
+            return Err(AddressError::Credentials);
+        }
+        let address = Self {
+            brokers: read_brokers(brokers)?,
+            topic: None,
+        };
+        Ok((address, Some(topic.to_owned())))
     }
 
     /// The one topic that the address names.
@@ -225,24 +262,12 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let rest = match text.get(..8) {
-            Some(scheme) if scheme.eq_ignore_ascii_case("kafka://") => &text[8..],
-            _ => return Err(AddressError::Scheme),
-        };
-        let (brokers, topic) = rest
-            .split_once('/')
-            .map_or((rest, ""), |(brokers, topic)| (brokers, topic));
+        let (brokers, topic) = split(text)?;
         // Before anything else could repeat a part of it. A password may hold a slash.
-        if brokers.contains('@') || (topic.contains('@') && !topic.starts_with('^')) {
+        if topic.contains('@') && !topic.starts_with('^') {
             return Err(AddressError::Credentials);
         }
-        if brokers.is_empty() {
-            return Err(AddressError::NoBroker);
-        }
-        let brokers = brokers
-            .split(',')
-            .map(str::parse)
-            .collect::<Result<_, _>>()?;
+        let brokers = read_brokers(brokers)?;
         let topic = if topic.is_empty() {
             None
         } else {
@@ -250,6 +275,39 @@ impl FromStr for Address {
         };
         Ok(Self { brokers, topic })
     }
+}
+
+/// The brokers and the topic, as they stand.
+fn split(text: &str) -> Result<(&str, &str), AddressError> {
+    let rest = match text.get(..8) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("kafka://") => &text[8..],
+        _ => return Err(AddressError::Scheme),
+    };
+    let (brokers, topic) = rest.split_once('/').unwrap_or((rest, ""));
+    if brokers.contains('@') {
+        return Err(AddressError::Credentials);
+    }
+    Ok((brokers, topic))
+}
+
+fn read_brokers(brokers: &str) -> Result<Vec<Broker>, AddressError> {
+    if brokers.is_empty() {
+        return Err(AddressError::NoBroker);
+    }
+    brokers.split(',').map(str::parse).collect()
+}
+
+/// Whether a text that may be a template holds an `@` beside its placeholders.
+fn holds_at(template: &str) -> bool {
+    let mut depth = 0u32;
+    template.chars().any(|c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == '@' && depth == 0
+    })
 }
 
 #[cfg(test)]
@@ -361,6 +419,35 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_topic_with_braces_is_a_template_where_one_may_be() {
+        for (text, template) in [
+            ("kafka://a,b/{$topic/0}", Some("{$topic/0}")),
+            ("kafka://a/t-{/site/id}.x", Some("t-{/site/id}.x")),
+            ("kafka://a/{$header:x@y}", Some("{$header:x@y}")),
+            ("kafka://a/}", Some("}")),
+            ("kafka://a/t", None),
+            ("kafka://a/^t{2}", None),
+            ("kafka://a", None),
+        ] {
+            let (address, found) = Address::with_template(text).unwrap();
+            assert_eq!(found.as_deref(), template, "{text}");
+            assert_eq!(
+                address.topic.is_none(),
+                found.is_some() || text == "kafka://a"
+            );
+        }
+        for (text, error) in [
+            ("kafka://al:s3/{c}ret@host/t", AddressError::Credentials),
+            ("kafka://x@a/{b}", AddressError::Credentials),
+            ("kafka:///{b}", AddressError::NoBroker),
+            ("mqtt://a/{b}", AddressError::Scheme),
+        ] {
+            assert_eq!(Address::with_template(text), Err(error), "{text}");
+        }
+        assert!("kafka://a/{b}".parse::<Address>().is_err());
+    }
+
     proptest! {
         #[test]
         fn what_is_shown_is_read_again(host in "[a-z][a-z0-9.-]{0,20}", port in 1u16.., topic in "[a-zA-Z0-9_-]{1,30}") {
@@ -372,6 +459,7 @@ mod tests {
         fn no_text_makes_it_panic(text in "\\PC{0,40}") {
             let _ = format!("kafka://{text}").parse::<Address>();
             let _ = text.parse::<Address>();
+            let _ = Address::with_template(&format!("kafka://{text}"));
         }
     }
 }

@@ -11,7 +11,10 @@ mod consumer;
 mod offset;
 mod producer;
 
-pub use address::{Address, AddressError, Broker, DEFAULT_PORT, Topic};
+pub use address::{
+    Address, AddressError, Broker, DEFAULT_PORT, Topic, check_topic_name, is_topic_character,
+};
+pub use admin::lookup::{NewTopics, TopicAnswer, TopicLookup};
 pub use admin::topics::{self, PartitionInfo, TopicInfo};
 pub use admin::{BrokerInfo, Cluster, Extent, GroupInfo, MemberInfo};
 pub use args::ConnectArgs;

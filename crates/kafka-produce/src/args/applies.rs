@@ -16,6 +16,8 @@ pub(crate) enum When {
     RegistryTls,
     /// Where a value can be what it looks for.
     Tombstone,
+    /// Where records choose the topic.
+    Topics,
 }
 
 /// All options.
@@ -74,14 +76,15 @@ pub(crate) const TABLE: &[(When, &[&str])] = &[
         ],
     ),
     (When::Tombstone, &["tombstone"]),
+    (When::Topics, &["max_topics"]),
 ];
 
-/// Refuses an option that was typed and can't apply.
+/// Refuses an option that was typed and can't apply. `has_template`: the address's topic is chosen for each record.
 ///
 /// # Errors
 ///
 /// It is named, with the reason.
-pub(crate) fn check(args: &Args) -> Result<(), applies::DoesNotApply> {
+pub(crate) fn check(args: &Args, has_template: bool) -> Result<(), applies::DoesNotApply> {
     let why_not = |when| {
         let empty = |kind: &Tombstone| *kind == Tombstone::Empty;
         let (applies, why) = match when {
@@ -92,6 +95,7 @@ pub(crate) fn check(args: &Args) -> Result<(), applies::DoesNotApply> {
                 args.publish.envelope || !args.tombstone.iter().all(empty),
                 "without --envelope no value is empty, as blank lines are skipped",
             ),
+            When::Topics => (has_template, "the address names one topic for all records"),
         };
         (!applies).then(|| why.to_owned())
     };
@@ -121,10 +125,12 @@ mod tests {
     }
 
     fn checked(line: &str) -> Result<(), String> {
-        let line = format!("kafka-produce kafka://a/t {line}");
+        let has_template = line.starts_with("kafka://a/{");
+        let address = if has_template { "" } else { "kafka://a/t" };
+        let line = format!("kafka-produce {address} {line}").replace("  ", " ");
         let line = line.split(' ').map(OsString::from);
         let (args, typed) = applies::read::<Args>(line).unwrap();
-        check(&Args { typed, ..args }).map_err(|error| error.to_string())
+        check(&Args { typed, ..args }, has_template).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -142,6 +148,10 @@ mod tests {
                 "--tombstone empty",
                 "--tombstone does not apply: without --envelope no value is empty, as blank lines are skipped",
             ),
+            (
+                "--max-topics 7",
+                "--max-topics does not apply: the address names one topic for all records",
+            ),
         ] {
             assert_eq!(checked(line).unwrap_err(), error);
         }
@@ -149,6 +159,7 @@ mod tests {
             "--registry http://r,https://s -s f --registry-ca-file f --subject topic",
             "--tombstone null,empty",
             "-J --tombstone empty",
+            "kafka://a/{x} --max-topics 7",
         ] {
             checked(line).unwrap();
         }

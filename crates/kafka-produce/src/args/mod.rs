@@ -49,6 +49,10 @@ Examples:
 pub(crate) struct Args {
     /// Where to: kafka://HOST[:9092][,HOST2[:9092]...]/TOPIC
     ///
+    /// TOPIC may be a text with placeholders, which choose it for each record: {site} (a field), with --envelope
+    /// {$topic/0} (a level of the topic that the value came from). Each topic is looked up, or with --create-topic
+    /// created, before its first record; a record whose topic doesn't exist or has no legal name is rejected.
+    /// Batches are then not fitted to a topic with a low max.message.bytes: set -X batch.size for one.
     /// Credentials are no part of an address: they belong into the file of --config.
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: String,
@@ -165,6 +169,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", requires = "create_topic", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Topic")]
     pub(crate) replication_factor: Option<u16>,
 
+    /// Most topics that records may go to, where TOPIC has placeholders; records that would need another are rejected
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = parse_topics, help_heading = "Topic")]
+    pub(crate) max_topics: usize,
+
     /// Send all records of the input in one transaction under this transactional.id
     ///
     /// Readers of committed data see all of them, once the input has ended, or none: a record that can't be
@@ -272,6 +280,11 @@ impl Codec {
             Self::Zstd => "zstd",
         }
     }
+}
+
+fn parse_topics(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or("a number from 1 up")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! kafka-produce against librdkafka's mock cluster, which runs in the test's own process.
 
 mod contract;
+mod destinations;
 mod faults;
 mod records;
 mod transactions;

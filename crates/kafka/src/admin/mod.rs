@@ -3,6 +3,7 @@
 mod cluster;
 mod groups;
 mod limits;
+pub mod lookup;
 pub mod topics;
 
 pub use cluster::{BrokerInfo, Cluster, Extent};

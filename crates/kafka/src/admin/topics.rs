@@ -215,10 +215,13 @@ pub fn create(
     }
 }
 
-type Probe = BaseProducer<ProbeContext>;
+pub(super) type Probe = BaseProducer<ProbeContext>;
 
 /// A connected client that only asks, and the id of a broker.
-fn probe(settings: &Settings, auto_create: bool) -> Result<(Probe, Option<i32>), ClientError> {
+pub(super) fn probe(
+    settings: &Settings,
+    auto_create: bool,
+) -> Result<(Probe, Option<i32>), ClientError> {
     let context = settings.context();
     let mut config = settings.config(&[]);
     config.set("allow.auto.create.topics", auto_create.to_string());
@@ -232,7 +235,11 @@ fn probe(settings: &Settings, auto_create: bool) -> Result<(Probe, Option<i32>),
     Ok((probe, broker))
 }
 
-fn ask(settings: &Settings, probe: &Probe, name: &str) -> Result<TopicInfo, ClientError> {
+pub(super) fn ask(
+    settings: &Settings,
+    probe: &Probe,
+    name: &str,
+) -> Result<TopicInfo, ClientError> {
     let context = &probe.context().0;
     let metadata = settings.connect(probe.client(), context, Some(name), || {
         probe.poll(Duration::ZERO);
@@ -241,7 +248,7 @@ fn ask(settings: &Settings, probe: &Probe, name: &str) -> Result<TopicInfo, Clie
 }
 
 /// [`Context`] for a producer that produces nothing.
-struct ProbeContext(Context);
+pub(super) struct ProbeContext(Context);
 
 impl rdkafka::ClientContext for ProbeContext {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, text: &str) {

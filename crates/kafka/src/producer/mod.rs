@@ -1,8 +1,8 @@
-//! A producer for one topic: idempotent, bounded in memory, with a ticket for each record instead of an allocation.
+//! A producer for one topic or many: idempotent, bounded in memory, with a ticket for each record instead of an allocation.
 
 mod transaction;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -62,6 +62,8 @@ pub struct Header<'a> {
 pub struct Outgoing<'a> {
     /// Comes back when the record is settled.
     pub ticket: usize,
+    /// `None` for the producer's own.
+    pub topic: Option<&'a str>,
     /// `None` is null, which spreads over the partitions; an empty key is a key.
     pub key: Option<&'a [u8]>,
     /// `None` is null, a tombstone; an empty payload is none.
@@ -159,26 +161,32 @@ pub struct Delivered {
 pub struct Settled {
     /// The record's ticket.
     pub ticket: usize,
+    /// Its topic, where the producer has none of its own.
+    pub topic: Option<Arc<str>>,
     /// Where it went, or why it went nowhere.
     pub outcome: Result<Delivered, Undelivered>,
 }
 
-/// A producer for one topic. It doesn't block but in [`Producer::poll`], for as long as the caller says.
+/// A producer for one topic, or for those that its records name. It doesn't block but in [`Producer::poll`], for as long
+/// as the caller says.
 pub struct Producer {
     pub(crate) inner: BaseProducer<Ledger>,
-    topic: TopicInfo,
+    topic: Option<TopicInfo>,
 }
 
 impl std::fmt::Debug for Producer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Producer")
-            .field("topic", &self.topic.name)
+            .field("topic", &self.topic.as_ref().map(|topic| &topic.name))
             .finish_non_exhaustive()
     }
 }
 
 impl Producer {
-    /// Connects to the brokers and looks the topic up.
+    /// Connects to the brokers and looks the topic up, if there is one for all records. `None`: each record names its
+    /// own, which should be known to exist: librdkafka waits long for one that doesn't (see [`TopicLookup`]).
+    ///
+    /// [`TopicLookup`]: crate::TopicLookup
     ///
     /// The defaults, which the user's properties can change: `enable.idempotence=true` (KIP-98), `acks=all`, two
     /// requests in flight, `partitioner=murmur2_random` (the Java client's), `compression.codec=lz4`, and at most
@@ -189,11 +197,12 @@ impl Producer {
     ///
     /// [`ClientError::Unreachable`], [`ClientError::UnknownTopic`], [`ClientError::Topic`] when it may not be used, or
     /// [`ClientError::Configuration`].
-    pub fn connect(
+    pub fn connect<'a>(
         settings: &Settings,
-        topic: &str,
+        topic: impl Into<Option<&'a str>>,
         options: &ProducerOptions,
     ) -> Result<Self, ClientError> {
+        let topic = topic.into();
         // Room for key, headers and framing, so that it is the broker who says what is too large for it.
         let largest = (options.max_record + (64 << 10)).clamp(1_000_000, 1_000_000_000);
         let timeout = options
@@ -236,7 +245,7 @@ impl Producer {
         ];
         let (mut producer, broker) =
             Self::connect_with(settings, topic, &defaults, &chosen, options)?;
-        if let Some(limit) = batch_limit(settings, topic, broker) {
+        if let Some(limit) = topic.and_then(|topic| batch_limit(settings, topic, broker)) {
             defaults.push(("batch.size", limit.to_string()));
             (producer, _) = Self::connect_with(settings, topic, &defaults, &chosen, options)?;
         }
@@ -249,7 +258,7 @@ impl Producer {
     /// A producer with these properties, and the id of a broker. `chosen` goes over the user's properties.
     fn connect_with(
         settings: &Settings,
-        topic: &str,
+        topic: Option<&str>,
         defaults: &[(&str, String)],
         chosen: &[(&str, Option<String>)],
         options: &ProducerOptions,
@@ -258,7 +267,8 @@ impl Producer {
         let ledger = Ledger {
             context: context.clone(),
             keep_keys: options.keep_keys,
-            settled: Mutex::default(),
+            keep_topics: topic.is_none(),
+            kept: Mutex::default(),
         };
         let mut config = settings.config(defaults);
         for (name, value) in chosen {
@@ -269,18 +279,19 @@ impl Producer {
         let inner: BaseProducer<Ledger> = config
             .create_with_context(ledger)
             .map_err(|error| not_made(&error))?;
-        let metadata = settings.connect(inner.client(), &context, Some(topic), || {
+        let metadata = settings.connect(inner.client(), &context, topic, || {
             inner.poll(Duration::ZERO);
         })?;
-        let topic = topics::find(&metadata, topic, settings.servers())?;
+        let find = |topic| topics::find(&metadata, topic, settings.servers());
+        let topic = topic.map(find).transpose()?;
         let broker = metadata.brokers().first().map(MetadataBroker::id);
         Ok((Self { inner, topic }, broker))
     }
 
-    /// The topic as it was when the producer connected.
+    /// The topic of all records as it was when the producer connected, if there is one.
     #[must_use]
-    pub fn topic(&self) -> &TopicInfo {
-        &self.topic
+    pub fn topic(&self) -> Option<&TopicInfo> {
+        self.topic.as_ref()
     }
 
     /// Copies a record into the queue.
@@ -289,8 +300,15 @@ impl Producer {
     ///
     /// See [`SendError`]; the record is not in the queue then.
     pub fn send(&self, record: &Outgoing<'_>) -> Result<(), SendError> {
-        let mut native =
-            BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic.name, record.ticket);
+        let own = self.topic.as_ref().map(|topic| topic.name.as_str());
+        let Some(topic) = record.topic.or(own) else {
+            return Err(SendError::Rejected(Undelivered {
+                kind: FailureKind::Topic,
+                code: "InvalidTopic".to_owned(),
+                reason: "the record names no topic".to_owned(),
+            }));
+        };
+        let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, record.ticket);
         native.key = record.key;
         native.payload = record.payload;
         native.partition = record.partition;
@@ -403,20 +421,37 @@ fn build_headers(headers: &[Header<'_>]) -> Result<OwnedHeaders, SendError> {
 pub(crate) struct Ledger {
     context: Context,
     keep_keys: bool,
-    settled: Mutex<Vec<Settled>>,
+    keep_topics: bool,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    settled: Vec<Settled>,
+    /// The topic of the last one: records come back by batches, which share it.
+    topic: Option<Arc<str>>,
+}
+
+impl Kept {
+    fn topic(&mut self, name: &str) -> Arc<str> {
+        match &self.topic {
+            Some(topic) if **topic == *name => Arc::clone(topic),
+            _ => Arc::clone(self.topic.insert(Arc::from(name))),
+        }
+    }
 }
 
 impl Ledger {
-    fn kept(&self) -> MutexGuard<'_, Vec<Settled>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hand_over(&self, settled: &mut Vec<Settled>) {
         let mut kept = self.kept();
         if settled.is_empty() {
-            std::mem::swap(&mut *kept, settled);
+            std::mem::swap(&mut kept.settled, settled);
         } else {
-            settled.append(&mut kept);
+            settled.append(&mut kept.settled);
         }
     }
 }
@@ -435,8 +470,9 @@ impl ProducerContext for Ledger {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
+        let (Ok(message) | Err((_, message))) = result;
         let outcome = match result {
-            Ok(message) => {
+            Ok(_) => {
                 self.context.working();
                 let timestamp = match message.timestamp() {
                     Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => Some(ms),
@@ -453,6 +489,12 @@ impl ProducerContext for Ledger {
                 error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail),
             )),
         };
-        self.kept().push(Settled { ticket, outcome });
+        let mut kept = self.kept();
+        let topic = self.keep_topics.then(|| kept.topic(message.topic()));
+        kept.settled.push(Settled {
+            ticket,
+            topic,
+            outcome,
+        });
     }
 }

@@ -143,7 +143,7 @@ fn an_unknown_topic_is_named_and_can_be_made() {
         Producer::connect(&settings, "missing", &options())
             .unwrap()
             .topic(),
-        &made
+        Some(&made)
     );
 }
 
