@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 use tapline_testkit::scripted::{Peer, Scripted};
 use tapline_testkit::{DevBrokers, Run, Running, Signal, temp_dir};
 
-/// The most that a tool may hold; each flood is several times as much.
+/// The most that most tools may hold: half as much again as they do. Without its bound a tool holds all of a flood.
 const MEMORY: u64 = 64_000_000;
+
+/// The same where a broker floods a tool over MQTT: a quarter of a flood is to be noticed.
+const MQTT_MEMORY: u64 = 28_000_000;
 
 /// How much a flood is, if it is read.
 const FLOOD: usize = 96 << 20;
@@ -65,7 +68,7 @@ fn assert_bounded(piece: &[u8]) {
 #[track_caller]
 fn assert_peak(mut running: Running) {
     let peak = running.peak_memory().expect("Linux says it");
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(MQTT_MEMORY, peak);
     for _ in 0..2 {
         running.signal(Signal::TERM);
     }
@@ -111,6 +114,13 @@ fn a_websocket_of_pings_does_not_fill_a_tap_with_pongs() {
     assert_peak(running);
 }
 
+#[track_caller]
+fn assert_below(limit: u64, peak: u64) {
+    // Shown by --nocapture: to be two thirds of the limit at most.
+    eprintln!("{peak} bytes, limit {limit}");
+    assert!(peak < limit, "{peak} bytes, limit {limit}");
+}
+
 /// What a tool has held at most once it is at a standstill: its peak grows by less than a megabyte in a second.
 fn peak_at_rest(running: &Running) -> u64 {
     let (mut peak, mut since) = (0, Instant::now());
@@ -137,27 +147,28 @@ fn peak_until_end(running: &mut Running) -> u64 {
 
 #[test]
 fn a_blocked_tap_fetches_no_further_from_kafka() {
-    // 4 MB in each of 24 partitions.
+    // 4 MB in each of 24 partitions, in records so large that their number is no bound.
     let brokers = DevBrokers::start_with(&["--topic", "t:24"]);
     let topic = brokers.kafka_topic("t");
-    let produce = Run::tool("kafka-produce").args([&topic, "-z", "none"]);
-    let line = format!("{}\n", "x".repeat(1000));
-    produce
-        .finish_with(line.repeat(FLOOD / 1000))
-        .assert_code(0);
+    let produce = Run::tool("kafka-produce").args([&topic, "-k", "k", "-z", "none"]);
+    let value = "x".repeat(10_000);
+    let line = |key| format!("{{\"k\":{key},\"v\":\"{value}\"}}\n");
+    let lines: String = (0..FLOOD / value.len()).map(line).collect();
+    produce.finish_with(lines).assert_code(0);
     let (_reader, writer) = blocked_pipe();
     let tap = Run::tool("topic-tap").args([&topic, "--from", "beginning"]);
     let tap = tap.stdout_to(writer).start();
     let peak = peak_at_rest(&tap);
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(40_000_000, peak);
 }
 
 #[test]
 fn records_of_a_group_that_nothing_acknowledges_take_no_memory_each() {
-    const RECORDS: usize = 2_000_000;
+    const RECORDS: usize = 4_000_000;
     let brokers = DevBrokers::start_with(&["--topic", "t:24"]);
     let topic = brokers.kafka_topic("t");
-    let produce = Run::tool("kafka-produce").arg(&topic);
+    // A batch is fetched whole: in small ones it isn't what is fetched ahead that is measured here.
+    let produce = Run::tool("kafka-produce").args([&topic, "-X", "batch.num.messages=1000"]);
     produce.finish_with("1\n".repeat(RECORDS)).assert_code(0);
     let mut tap = Run::tool("topic-tap")
         .args([&topic, "--group", "g", "--from", "beginning"])
@@ -166,7 +177,7 @@ fn records_of_a_group_that_nothing_acknowledges_take_no_memory_each() {
         .start();
     let peak = peak_until_end(&mut tap);
     tap.wait().assert_code(0);
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(96_000_000, peak);
 }
 
 #[test]
@@ -174,14 +185,14 @@ fn a_tee_that_nobody_reads_holds_a_publisher_up() {
     let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
     let addresses = [brokers.kafka_topic("t"), brokers.mqtt_topic("t")];
     // librdkafka's queue is beside the ledger.
-    let bounds = [("kafka-produce", 100_000_000), ("mqtt-pub", MEMORY)];
+    let bounds = [("kafka-produce", 128_000_000), ("mqtt-pub", MEMORY)];
     for ((tool, bound), address) in bounds.iter().zip(addresses) {
         let (_reader, writer) = blocked_pipe();
         let publish = Run::tool(tool).args([&address, "--tee"]);
         let mut running = publish.stdout_to(writer).start();
         running.feed(format!("{}\n", "x".repeat(1000)).repeat(2 * FLOOD / 1000));
         let peak = peak_at_rest(&running);
-        assert!(peak < *bound, "{tool}: {peak} bytes");
+        assert_below(*bound, peak);
     }
 }
 
@@ -200,7 +211,7 @@ fn rejects_and_report_take_what_comes_and_keep_none_of_it() {
         running.close_stdin();
         let peak = peak_until_end(&mut running);
         running.wait().assert_code(1);
-        assert!(peak < MEMORY, "{}: {peak} bytes", arguments[0]);
+        assert_below(MEMORY, peak);
     }
 }
 
@@ -217,7 +228,7 @@ fn records_of_a_transaction_wait_on_disk() {
     running.close_stdin();
     let peak = peak_until_end(&mut running);
     running.wait().assert_code(0);
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(MEMORY, peak);
 }
 
 #[test]
@@ -226,23 +237,26 @@ fn records_behind_one_that_is_not_settled_fill_no_more_than_the_ledger() {
     let mut running = Run::tool("mqtt-pub")
         .args([&format!("{}/t", broker.url()), "--qos", "1"])
         .start();
-    running.feed(format!("{}\n", "x".repeat(1000)).repeat(FLOOD / 1000));
+    running.feed(format!("{}\n", "x".repeat(1000)).repeat(2 * FLOOD / 1000));
     let mut peer = broker.welcome(false, &[]);
-    peer.stream
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .expect("a socket");
     let stuck = peer.expect_publish().id;
-    let mut piece = [0];
     let mut settled = 0;
-    while peer.stream.peek(&mut piece).is_ok_and(|length| length > 0) {
+    let mut piece = [0];
+    while settled < 20_000 || peer.stream.peek(&mut piece).is_ok_and(|length| length > 0) {
         let id = peer.expect_publish().id;
         assert_ne!(id, stuck);
         peer.answer(0x40, id, 0);
         settled += 1;
+        if settled == 20_000 {
+            // From here on it is to stop some time.
+            peer.stream
+                .set_read_timeout(Some(Duration::from_secs(1)))
+                .expect("a socket");
+        }
     }
-    assert!((20_000..40_000).contains(&settled), "{settled}");
+    assert!(settled < 40_000, "{settled}");
     let peak = running.peak_memory().expect("Linux says it");
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(72_000_000, peak);
 }
 
 #[test]
@@ -253,7 +267,7 @@ fn a_simulated_fleet_takes_what_its_generators_do() {
         .stdout_to(writer)
         .start();
     let peak = peak_at_rest(&running);
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(MEMORY, peak);
 }
 
 #[test]
@@ -270,7 +284,7 @@ fn a_subscriber_that_does_not_read_costs_the_embedded_broker_its_buffer_and_no_m
         .finish_with(line.repeat(FLOOD / 1000))
         .assert_code(0);
     let peak = brokers.process().peak_memory().expect("Linux says it");
-    assert!(peak < MEMORY, "{peak} bytes");
+    assert_below(MEMORY, peak);
 }
 
 #[test]
@@ -294,5 +308,5 @@ fn the_largest_packet_is_held_once_and_again_as_a_line() {
     let read = std::io::copy(&mut reader.take(60 << 20), &mut std::io::sink());
     assert_eq!(read.expect("the line"), 60 << 20);
     let peak = running.peak_memory().expect("it has more to write");
-    assert!(peak < 4 * (64 << 20), "{peak} bytes");
+    assert_below(4 * (64 << 20), peak);
 }

@@ -27,7 +27,7 @@ use rebalance::Watch;
 use state::{State, pause_all};
 
 /// The most that a broker puts into an answer, but for a single batch that is larger.
-const FETCH_BYTES: usize = 256 << 10;
+const FETCH_BYTES: usize = 128 << 10;
 
 /// How often to look where partitions stand, of which the last offsets before their end hold no record.
 const STATISTICS: Duration = Duration::from_millis(250);
