@@ -104,9 +104,9 @@ impl Console {
         self.say(Level::Quiet, message);
     }
 
-    /// What may go wrong, or did and was mended.
+    /// What may go wrong, or did and was mended; begins with `warning:`.
     pub fn warn(&self, message: impl Display) {
-        self.say(Level::Normal, message);
+        self.say(Level::Normal, format_args!("warning: {message}"));
     }
 
     /// What one needs to know.

@@ -82,6 +82,21 @@ impl Field {
         &self.text
     }
 
+    /// What it is called by itself: the last name, or index, of its path. The whole record has no name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+
+    /// The name of the member that it is, if it is one of the record itself.
+    #[must_use]
+    pub fn top_level(&self) -> Option<&str> {
+        match self.path.as_slice() {
+            [name] => Some(name),
+            _ => None,
+        }
+    }
+
     /// The field as a JSON Pointer.
     #[must_use]
     pub fn pointer(&self) -> String {

@@ -35,7 +35,9 @@ pub enum Reason {
     BadRow,
     /// The record doesn't conform to the schema.
     Invalid,
-    /// The broker refused it.
+    /// It would replace another record in the database: same series, same time.
+    SameTime,
+    /// The broker or the database refused it.
     Refused,
     /// It was not acknowledged before the tool had to end. It may have arrived all the same.
     NotDelivered,
@@ -56,6 +58,7 @@ impl Reason {
             Self::BadEnvelope => "bad-envelope",
             Self::BadRow => "bad-row",
             Self::Invalid => "invalid",
+            Self::SameTime => "same-time",
             Self::Refused => "refused",
             Self::NotDelivered => "not-delivered",
         }
@@ -257,15 +260,14 @@ impl Rejects {
         match &self.file {
             None if self.count > self.told => {
                 let more = grouped(self.count - self.told);
-                self.console.warn(format_args!(
+                self.console.info(format_args!(
                     "{more} more were rejected; --rejects FILE keeps them all"
                 ));
             }
             Some(journal) if journal.lost() > 0 => {
                 let (lost, name) = (grouped(journal.lost()), journal.name());
-                self.console.warn(format_args!(
-                    "warning: {name}: {lost} rejects are missing in it"
-                ));
+                self.console
+                    .warn(format_args!("{name}: {lost} rejects are missing in it"));
             }
             _ => {}
         }

@@ -14,6 +14,7 @@
 
 pub mod error;
 pub mod lexer;
+pub mod member;
 pub mod number;
 pub mod pointer;
 pub mod string;
