@@ -2,8 +2,8 @@
 
 use tapline_testkit::{
     DevBrokers, Run,
+    http::{ScriptedHttp, json},
     kafka::{RawRecord, produce},
-    registry::{ScriptedRegistry, json},
 };
 
 #[test]
@@ -23,7 +23,7 @@ fn a_frame_of_a_schema_that_can_not_be_asked_for_passes_and_its_neighbours_go_on
         ],
     );
     for status in [400, 404, 422] {
-        let registry = ScriptedRegistry::answering(move |request| {
+        let registry = ScriptedHttp::answering(move |request| {
             if request.contains("/schemas/ids/7 ") {
                 json(200, r#"{"schemaType":"JSON","schema":"{}"}"#)
             } else {

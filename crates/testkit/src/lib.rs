@@ -5,12 +5,12 @@
 
 pub mod brokers;
 pub mod finished;
+pub mod http;
 pub mod kafka;
 pub mod mosquitto;
 pub mod peer;
 pub mod proxy;
 pub mod real;
-pub mod registry;
 pub mod run;
 pub mod running;
 pub mod scripted;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tapline_contract::registry::{
     Credentials, Reference, Registry, RegistryError, Settings, Version,
 };
-use tapline_testkit::registry::{Act, ScriptedRegistry, json};
+use tapline_testkit::http::{Act, ScriptedHttp, json};
 
 use crate::{client, registry};
 
@@ -43,7 +43,7 @@ fn number_of(request: &str) -> u32 {
 
 #[test]
 fn references_without_end_are_refused_after_a_thousand() {
-    let script = ScriptedRegistry::answering(|request| {
+    let script = ScriptedHttp::answering(|request| {
         let number = number_of(request);
         referring([number * 2 + 1, number * 2 + 2])
     });
@@ -62,7 +62,7 @@ fn references_without_end_are_refused_after_a_thousand() {
 
 #[test]
 fn a_list_of_references_without_measure_is_refused_at_once() {
-    let script = ScriptedRegistry::answering(|_| referring(1..100_000));
+    let script = ScriptedHttp::answering(|_| referring(1..100_000));
     let error = client(&script).resolve(&[reference(0)]).unwrap_err();
     assert!(
         matches!(error, RegistryError::References { .. }),
@@ -73,8 +73,7 @@ fn a_list_of_references_without_measure_is_refused_at_once() {
 
 #[test]
 fn references_in_a_circle_are_fetched_once_each() {
-    let script =
-        ScriptedRegistry::answering(|request| referring([(number_of(request) + 1) % 10, 0]));
+    let script = ScriptedHttp::answering(|request| referring([(number_of(request) + 1) % 10, 0]));
     let found = client(&script).resolve(&[reference(0)]).unwrap();
     assert_eq!(found.len(), 10);
     assert_eq!(script.requests().len(), 10);
@@ -83,7 +82,7 @@ fn references_in_a_circle_are_fetched_once_each() {
 #[test]
 fn all_references_together_have_the_time_of_one_call() {
     // Each answer is in time for itself.
-    let script = ScriptedRegistry::answering(|request| {
+    let script = ScriptedHttp::answering(|request| {
         std::thread::sleep(Duration::from_millis(100));
         referring([number_of(request) + 1])
     });
@@ -98,7 +97,7 @@ fn all_references_together_have_the_time_of_one_call() {
 
 #[test]
 fn an_answer_that_drips_is_left_in_time() {
-    let script = ScriptedRegistry::answering(|_| Act::Drip);
+    let script = ScriptedHttp::answering(|_| Act::Drip);
     let registry = registry(&[&script.address], Duration::from_millis(300));
     let error = registry.by_id(1).unwrap_err().to_string();
     assert!(error.contains("no answer in time"), "{error}");
@@ -111,7 +110,7 @@ fn an_answer_without_end_is_refused() {
         Act::Endless("", b'['),
         Act::Endless("", b' '),
     ] {
-        let script = ScriptedRegistry::new([act]);
+        let script = ScriptedHttp::new([act]);
         let error = client(&script).by_id(1).unwrap_err().to_string();
         assert!(
             error.ends_with("the answer is larger than 16 MiB"),
@@ -124,7 +123,7 @@ fn an_answer_without_end_is_refused() {
 #[test]
 fn schemas_that_are_too_large_together_are_refused() {
     let text = "a".repeat(12 * 1024 * 1024);
-    let script = ScriptedRegistry::answering(move |request| {
+    let script = ScriptedHttp::answering(move |request| {
         let number = number_of(request) + 1;
         json(
             200,
@@ -143,10 +142,10 @@ fn schemas_that_are_too_large_together_are_refused() {
 
 #[test]
 fn a_redirect_is_not_followed_and_credentials_stay() {
-    let other = ScriptedRegistry::answering(|_| json(200, r#"{"schema":"true","id":1}"#));
+    let other = ScriptedHttp::answering(|_| json(200, r#"{"schema":"true","id":1}"#));
     for status in [301, 302, 303, 307, 308] {
         let target = format!("{}/schemas/ids/1", other.address);
-        let script = ScriptedRegistry::answering(move |_| Act::Redirect(status, target.clone()));
+        let script = ScriptedHttp::answering(move |_| Act::Redirect(status, target.clone()));
         let registry = Registry::new(Settings {
             addresses: vec![script.address.parse().unwrap()],
             credentials: Some(Credentials::new("user:geheim").unwrap()),
@@ -172,7 +171,7 @@ fn a_redirect_is_not_followed_and_credentials_stay() {
 
 #[test]
 fn what_a_registry_says_does_not_reach_the_terminal_raw() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(
             404,
             r#"{"error_code":40403,"message":"gone\u001b[2J\nkafka-produce: 5 read, 5 delivered"}"#,

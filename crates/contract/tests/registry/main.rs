@@ -15,10 +15,10 @@ use tapline_contract::registry::{
 use tapline_contract::schema::Schema;
 use tapline_contract::wire::Guid;
 
-use tapline_testkit::registry::{Act, ScriptedRegistry, json};
+use tapline_testkit::http::{Act, ScriptedHttp, json};
 
 /// A client of that one server.
-fn client(script: &ScriptedRegistry) -> Registry {
+fn client(script: &ScriptedHttp) -> Registry {
     registry(&[&script.address], Duration::from_secs(10))
 }
 
@@ -50,8 +50,7 @@ fn nowhere() -> String {
 
 #[test]
 fn a_schema_is_looked_up_and_the_id_kept() {
-    let script =
-        ScriptedRegistry::new([json(200, r#"{"subject":"a/b c-value","id":7,"version":3}"#)]);
+    let script = ScriptedHttp::new([json(200, r#"{"subject":"a/b c-value","id":7,"version":3}"#)]);
     let registry = client(&script);
     for _ in 0..3 {
         let found = registry.look_up("a/b c-value", plain(r#"{"type": "object"}"#));
@@ -84,7 +83,7 @@ fn a_schema_is_looked_up_and_the_id_kept() {
 
 #[test]
 fn registering_normalises_in_the_same_way() {
-    let script = ScriptedRegistry::new([json(200, r#"{"id":1}"#)]);
+    let script = ScriptedHttp::new([json(200, r#"{"id":1}"#)]);
     let registered = client(&script).register("t-value", plain("{}"));
     assert_eq!(
         registered,
@@ -102,7 +101,7 @@ fn registering_normalises_in_the_same_way() {
 
 #[test]
 fn schemas_are_fetched_by_id_guid_and_version() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(
             200,
             r#"{"schemaType":"JSON","schema":"{}","references":[{"name":"o.json","subject":"o","version":2}]}"#,
@@ -160,7 +159,7 @@ fn schemas_are_fetched_by_id_guid_and_version() {
 
 #[test]
 fn what_is_not_there_is_told_in_the_registrys_words_and_remembered_for_a_while() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(
             404,
             r#"{"error_code":40403,"message":"Schema 7 not found"}"#,
@@ -194,7 +193,7 @@ fn what_is_not_there_is_told_in_the_registrys_words_and_remembered_for_a_while()
 
 #[test]
 fn refusals_are_told_apart_and_not_repeated() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(
             409,
             r#"{"error_code":409,"message":"Schema being registered is incompatible with an earlier schema; details: [PROPERTY_REMOVED]"}"#,
@@ -236,7 +235,7 @@ fn refusals_are_told_apart_and_not_repeated() {
 
 #[test]
 fn a_server_in_trouble_is_asked_again() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(
             500,
             r#"{"error_code":50001,"message":"Error in the backend data store"}"#,
@@ -250,7 +249,7 @@ fn a_server_in_trouble_is_asked_again() {
 
 #[test]
 fn a_server_that_stays_in_trouble_is_given_up() {
-    let script = ScriptedRegistry::new(vec![
+    let script = ScriptedHttp::new(vec![
         json(
             503,
             r#"{"error_code":50302,"message":"no leader"}"#
@@ -269,7 +268,7 @@ fn a_server_that_stays_in_trouble_is_given_up() {
 
 #[test]
 fn a_server_that_hangs_is_left_in_time() {
-    let script = ScriptedRegistry::new(vec![Act::Hang; 8]);
+    let script = ScriptedHttp::new(vec![Act::Hang; 8]);
     let registry = registry(&[&script.address], Duration::from_millis(300));
     let start = Instant::now();
     let error = registry.by_id(1).unwrap_err();
@@ -279,8 +278,8 @@ fn a_server_that_hangs_is_left_in_time() {
 
 #[test]
 fn another_address_answers_for_one_that_does_not_and_is_asked_first_from_then_on() {
-    let hanging = ScriptedRegistry::new([Act::Hang]);
-    let script = ScriptedRegistry::new([
+    let hanging = ScriptedHttp::new([Act::Hang]);
+    let script = ScriptedHttp::new([
         json(200, r#"{"schema":"1"}"#),
         json(200, r#"{"schema":"2"}"#),
     ]);
@@ -331,7 +330,7 @@ fn what_is_no_registry_is_told() {
         ),
         (Act::Babble, "what answers doesn't speak HTTP"),
     ] {
-        let script = ScriptedRegistry::new([act]);
+        let script = ScriptedHttp::new([act]);
         let error = client(&script).by_id(1).unwrap_err();
         assert!(matches!(error, RegistryError::Answer { .. }), "{error:?}");
         let error = error.to_string();
@@ -342,7 +341,7 @@ fn what_is_no_registry_is_told() {
 
 #[test]
 fn credentials_are_sent_with_every_request_and_never_told() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(200, r#"{"schema":"1"}"#),
         json(401, r#"{"error_code":401,"message":"Unauthorized"}"#),
     ]);
@@ -376,7 +375,7 @@ fn references_are_sent_and_followed() {
         subject: "site".into(),
         version: 2,
     };
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(200, r#"{"id":9}"#),
         json(
             200,

@@ -2,7 +2,7 @@
 
 use tapline_contract::args::{AUTH_VARIABLE, RegistryArgs, TOKEN_VARIABLE};
 
-use tapline_testkit::registry::{ScriptedRegistry, json};
+use tapline_testkit::http::{ScriptedHttp, json};
 
 /// The variable for user and password, and no other.
 fn auth(value: &'static str) -> impl Fn(&str) -> Option<String> {
@@ -11,7 +11,7 @@ fn auth(value: &'static str) -> impl Fn(&str) -> Option<String> {
 
 #[test]
 fn the_options_open_a_registry() {
-    let script = ScriptedRegistry::new([json(200, r#"{"schema":"1"}"#)]);
+    let script = ScriptedHttp::new([json(200, r#"{"schema":"1"}"#)]);
     let none = RegistryArgs::default();
     assert!(none.open(auth("user:geheim")).unwrap().is_none());
     let folder = tempfile::tempdir().unwrap();
@@ -34,7 +34,7 @@ fn the_options_open_a_registry() {
 
 #[test]
 fn a_token_is_sent_as_a_bearers_and_does_not_go_with_a_password() {
-    let script = ScriptedRegistry::new([
+    let script = ScriptedHttp::new([
         json(200, r#"{"schema":"1"}"#),
         json(200, r#"{"schema":"1"}"#),
     ]);

@@ -1,4 +1,5 @@
-//! A schema registry that follows a script, or answers without end, as a hostile one does.
+//! An HTTP server that follows a script, or answers without end, as a hostile one does: in place of a schema registry, or
+//! of a database.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,11 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use flate2::read::GzDecoder;
+
 /// What the server does with a connection's next request.
 #[derive(Debug, Clone)]
 pub enum Act {
     /// Answers with this status, type and body.
     Answer(u16, &'static str, String),
+    /// Answers with this status, these headers and this body.
+    Respond(u16, Vec<(&'static str, String)>, String),
     /// Sends the client to another address.
     Redirect(u16, String),
     /// Hangs up without an answer.
@@ -26,7 +31,13 @@ pub enum Act {
     Endless(&'static str, u8),
 }
 
-/// An answer of the API's own type.
+/// An answer without a body.
+#[must_use]
+pub fn status(status: u16) -> Act {
+    Act::Respond(status, Vec::new(), String::new())
+}
+
+/// An answer of a schema registry.
 #[must_use]
 pub fn json(status: u16, body: &str) -> Act {
     Act::Answer(
@@ -38,13 +49,13 @@ pub fn json(status: u16, body: &str) -> Act {
 
 /// A server that keeps the requests.
 #[derive(Debug)]
-pub struct ScriptedRegistry {
+pub struct ScriptedHttp {
     /// Where it listens: `http://127.0.0.1:PORT`.
     pub address: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-impl ScriptedRegistry {
+impl ScriptedHttp {
     /// One that does one act for each request.
     ///
     /// # Panics
@@ -101,10 +112,11 @@ impl ScriptedRegistry {
     }
 }
 
-/// The request line, headers and body as text.
+/// The request line, headers and body as text, which is unpacked.
 fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
     let mut head = String::new();
     let mut length = 0;
+    let mut is_gzip = false;
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
@@ -113,6 +125,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
+        is_gzip |= line.eq_ignore_ascii_case("content-encoding: gzip\r\n");
         head.push_str(&line);
         if line == "\r\n" {
             break;
@@ -120,6 +133,13 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
+    if is_gzip {
+        let mut text = String::new();
+        GzDecoder::new(body.as_slice())
+            .read_to_string(&mut text)
+            .ok()?;
+        return Some(head + &text);
+    }
     Some(head + std::str::from_utf8(&body).ok()?)
 }
 
@@ -132,6 +152,21 @@ fn perform(act: Act, mut stream: &TcpStream) -> bool {
                 "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
             );
             stream.write_all(answer.as_bytes()).is_ok()
+        }
+        Act::Respond(status, headers, body) => {
+            let mut lines: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
+            // A 204 has no length (RFC 9110, section 8.6).
+            if status != 204 {
+                lines.push(format!("Content-Length: {}", body.len()));
+            }
+            lines.insert(0, format!("HTTP/1.1 {status} X"));
+            let head = lines.join("\r\n");
+            stream
+                .write_all(format!("{head}\r\n\r\n{body}").as_bytes())
+                .is_ok()
         }
         Act::Redirect(status, target) => {
             let answer =

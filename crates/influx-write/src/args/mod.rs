@@ -1,0 +1,240 @@
+//! The arguments of influx-write; the doc comments are its manual.
+
+#![allow(
+    clippy::doc_markdown,
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments here are the text of --help"
+)]
+
+pub(crate) mod applies;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use tapline_influx::args::ConnectArgs;
+use tapline_influx::time::Precision;
+use tapline_pipe::args::{MessageArgs, PublishArgs, RecordArgs, RejectArgs, SummaryArgs};
+use tapline_pipe::field::Field;
+use tapline_pipe::template::{Template, parse_named};
+use tapline_pipe::timestamp::TimeUnit;
+use tapline_pipe::units::{parse_duration, parse_size};
+
+/// Write lines of stdin to InfluxDB, each record one point
+///
+/// A record is a JSON object: some of its members become tags (--tag), one may be its time (--timestamp-field), and the
+/// other numbers, booleans and texts become fields. It counts as delivered when the database has answered that it
+/// is written. While the database can't be reached, or asks to wait, it is tried again, and stdin is read no further than
+/// the batches hold. What the database calls bad is looked for until it stands alone: it is rejected, and all others
+/// are written.
+///
+/// InfluxDB keeps one point for a measurement, its tags and a time: another one replaces it, and the answer is the
+/// same. So the time of a point is a function of the record. Without --timestamp-field, and for a record of Kafka in
+/// its envelope, it is the record's time with its offset and partition below the millisecond: each record is
+/// one point, however often it is delivered. The options of the time, --tag and --measurement must stay the same
+/// between deliveries.
+#[derive(Debug, Parser)]
+#[command(
+    name = "influx-write",
+    version,
+    max_term_width = 100,
+    after_long_help = "\
+Examples:
+  influx-write influx://localhost/telemetry --org plant --measurement emergency_generator \\
+      --tag generatorID --timestamp-field time < readings.ndjson
+      Readings that have a time of their own.
+  topic-tap kafka://core/emergency_generator --group influx -- \\
+      influx-write influx://db/telemetry --org plant --tag generatorID
+      From Kafka: an offset is committed when the database has the point. The measurement is the topic's name.
+  topic-tap mqtt://edge/tele/+/SENSOR -- influx-write influx://db/telemetry --org plant \\
+      --measurement '{$topic/2}' --tag 'device={$topic/1}' --field temperature=/AM2301/Temperature
+      A tag from a level of the topic, a field from inside the record.
+
+Exit codes: 0 all written; 1 some records were rejected; 2 it could not run, or could not go on; 130, 143 stopped by SIGINT, SIGTERM."
+)]
+pub(crate) struct Args {
+    /// Where to: influx://HOST[:8086]/BUCKET, or influxs:// for TLS
+    ///
+    /// The token is no part of an address: it belongs into INFLUX_TOKEN or into the file of --token-file.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+
+    /// Measurement, a text with {fields} [default: {$topic}, the topic that the record came from; needs --envelope]
+    #[arg(long, value_name = "TEMPLATE", help_heading = "Points")]
+    pub(crate) measurement: Option<Template>,
+
+    /// Add a tag: a field of the record by its name (generatorID) or JSON Pointer (/site/id), or NAME=TEMPLATE, a text
+    /// with {fields}; can be repeated
+    #[arg(long = "tag", value_name = "TAG", value_parser = parse_tag, help_heading = "Points")]
+    pub(crate) tags: Vec<(String, Template)>,
+
+    /// Write this field: by its name or JSON Pointer, or as NAME=FIELD; can be repeated [default: every member of the
+    /// record that is a number, boolean or text, and neither a tag nor the time]
+    ///
+    /// A record need not have all of them, but one. A record that is no object is one field, named value.
+    #[arg(long = "field", value_name = "NAME", value_parser = parse_field, help_heading = "Points")]
+    pub(crate) fields: Vec<(String, Field)>,
+
+    /// Write whole numbers as floats, too [default: as integers]
+    ///
+    /// The database keeps the type that a field had first. For a device that sends 21.5, and then 21 for 21.0.
+    #[arg(long, help_heading = "Points")]
+    pub(crate) float: bool,
+
+    /// Stop when there are more series (measurement and tags) than this in a run: a tag that has a new value in each
+    /// record fills the memory of the database
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Points")]
+    pub(crate) max_series: u64,
+
+    /// Field that holds the record's time [default: the envelope's, made unique with offset and partition; for plain
+    /// lines and MQTT the time of arrival]
+    #[arg(long, value_name = "FIELD", help_heading = "Time")]
+    pub(crate) timestamp_field: Option<Field>,
+
+    /// What the field of --timestamp-field counts
+    #[arg(
+        long,
+        value_enum,
+        value_name = "UNIT",
+        default_value_t,
+        requires = "timestamp_field",
+        help_heading = "Time"
+    )]
+    pub(crate) timestamp_unit: TimeUnit,
+
+    /// Put offset and partition below the unit of the field's time, which is s or ms, so that each record of Kafka is
+    /// one point
+    #[arg(long, requires = "timestamp_field", help_heading = "Time")]
+    pub(crate) unique_time: bool,
+
+    /// Partitions that the topic may ever have, for a time with offset and partition in it
+    ///
+    /// A millisecond has room for 1,000,000/N offsets of each partition: 15,625 for 64.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Time")]
+    pub(crate) partitions: u16,
+
+    /// What the times of points count: ns, us, ms or s
+    #[arg(long, value_name = "UNIT", default_value_t, help_heading = "Time")]
+    pub(crate) precision: Precision,
+
+    /// Points of a batch at most
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
+    pub(crate) batch_size: u32,
+
+    /// Bytes of a batch at most, before it is compressed; a longer line is a batch by itself
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1MiB", help_heading = "Delivery")]
+    pub(crate) batch_bytes: usize,
+
+    /// How long the first point of a batch waits for others
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "100ms", help_heading = "Delivery")]
+    pub(crate) linger: Duration,
+
+    /// Batches that may be under way at a time; points of one series stay in their order
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "Delivery")]
+    pub(crate) inflight: u16,
+
+    /// Compress batches
+    #[arg(
+        short = 'z',
+        long,
+        value_enum,
+        value_name = "CODEC",
+        default_value_t,
+        help_heading = "Delivery"
+    )]
+    pub(crate) compression: Codec,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+
+    #[command(flatten)]
+    pub(crate) record: RecordArgs,
+
+    #[command(flatten)]
+    pub(crate) publish: PublishArgs,
+
+    #[command(flatten)]
+    pub(crate) rejects: RejectArgs,
+
+    #[command(flatten)]
+    pub(crate) summary: SummaryArgs,
+
+    #[command(flatten)]
+    pub(crate) messages: MessageArgs,
+
+    /// Which of the options were typed.
+    #[arg(skip)]
+    pub(crate) typed: tapline_pipe::applies::Typed,
+}
+
+/// A coding of the body of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Codec {
+    None,
+    #[default]
+    Gzip,
+}
+
+/// Reads a tag: a field that is called what it is, or `NAME=TEMPLATE`.
+fn parse_tag(text: &str) -> Result<(String, Template), String> {
+    if text.contains('=') {
+        return parse_named(text);
+    }
+    if text.contains(['{', '}']) {
+        return Err(format!("'{text}' has no name: NAME={text}"));
+    }
+    let field: Field = parse(text)?;
+    let template = Template::field_or_template(text).map_err(|error| error.to_string())?;
+    Ok((field.name().to_owned(), template))
+}
+
+/// Reads a field that is called what it is, or `NAME=FIELD`.
+fn parse_field(text: &str) -> Result<(String, Field), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err(format!("'{text}' is not NAME=FIELD")),
+        Some((name, field)) => Ok((name.to_owned(), parse(field)?)),
+        None => parse(text).map(|field: Field| (field.name().to_owned(), field)),
+    }
+}
+
+fn parse(text: &str) -> Result<Field, String> {
+    text.parse()
+        .map_err(|error: tapline_pipe::field::FieldSyntaxError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_groups_fit_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn tags_and_fields_have_the_name_that_they_are_given_or_their_own() {
+        for (text, name, template) in [
+            ("generatorID", "generatorID", "{generatorID}"),
+            ("/site/id", "id", "{/site/id}"),
+            ("room={$topic/1}", "room", "{$topic/1}"),
+            ("site=plant 1", "site", "plant 1"),
+        ] {
+            let tag = parse_tag(text).unwrap();
+            assert_eq!(tag, (name.to_owned(), template.parse().unwrap()), "{text}");
+        }
+        for wrong in ["", "=x", "{a}", "a={"] {
+            assert!(parse_tag(wrong).is_err(), "{wrong}");
+        }
+        for (text, name, field) in [
+            ("fuel", "fuel", "fuel"),
+            ("/a~1b/t e", "t e", "/a~1b/t e"),
+            ("t=/a/0", "t", "/a/0"),
+        ] {
+            let want = (name.to_owned(), field.parse().unwrap());
+            assert_eq!(parse_field(text), Ok(want), "{text}");
+        }
+        for wrong in ["", "=x", "x="] {
+            assert!(parse_field(wrong).is_err(), "{wrong}");
+        }
+    }
+}
