@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process,
 };
@@ -118,10 +119,11 @@ fn every_port_counts_from_the_base() {
             "-euc",
             "state=state jars=jars certs=certs user=u limited_user=l password=p token=t\n\
              . scripts/need.sh; . scripts/ports.sh\n\
-             for part in kafka registry mosquitto; do . scripts/brokers.d/$part.sh; done\n\
+             for part in kafka registry mosquitto influxdb; do . scripts/brokers.d/$part.sh; done\n\
              assign() { echo \"$2\"; }\n\
              for node in 1 2 3; do kafka_configure $node; done\n\
-             mosquitto_configure; kafka_env; registry_env; mosquitto_env; declare -f registry_start registry_answers",
+             mosquitto_configure; kafka_env; registry_env; mosquitto_env; influxdb_env; influxdb_prepare\n\
+             cat state/influxdb/nginx.conf; declare -f registry_start registry_answers",
         ])
         .env("TAPLINE_PORT_BASE", "27000")
         .current_dir(folder.path())
@@ -153,6 +155,38 @@ fn a_base_that_cannot_be_used_is_refused() {
         ran.assert_code(code);
         if code == 2 {
             ran.assert_stderr("from 20000 to 31000");
+        }
+    }
+}
+
+#[test]
+fn what_influxdb_is_built_with_is_asked_for_by_name() {
+    let folder = scripts();
+    let programs = folder.path().join("programs");
+    fs::create_dir(&programs).expect("our own folder");
+    let build_tools = || {
+        Run::new("bash")
+            .args([
+                "-euc",
+                "port_base=27000; . scripts/need.sh; . scripts/brokers.d/influxdb.sh\n\
+                 for name in sed sort head; do ln -sf \"$(command -v $name)\" programs; done\n\
+                 need() { :; }; cargo() { :; }\n\
+                 PATH=programs; influxdb_build_tools",
+            ])
+            .current_dir(folder.path())
+            .finish()
+    };
+    build_tools()
+        .assert_code(2)
+        .assert_stderr("influxdb: missing: go. Install Go 1.24 or newer");
+    let go = programs.join("go");
+    for (version, code) in [("go1.9.7", 2), ("go1.24", 0), ("go1.26.8", 0)] {
+        fs::write(&go, format!("#!/bin/sh\necho {version}\n")).expect("our own folder");
+        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).expect("our own file");
+        let asked = build_tools();
+        asked.assert_code(code);
+        if code == 2 {
+            asked.assert_stderr("influxdb: Go 1.9.7 is too old: 1.24 or newer is needed");
         }
     }
 }
