@@ -3,7 +3,7 @@
 #
 # All ports are $port_base plus less than 1000, so checkouts whose TAPLINE_PORT_BASE differ by 1000 don't meet:
 # Kafka's node N +92…95 plus 100 for each node after the first, the registry +81, +443 and +444, InfluxDB +86,
-# +446 and +447, Mosquitto +883…890, what scripts/bench starts +900 and +901.
+# +446 and +447, VictoriaMetrics +428, Mosquitto +883…890, what scripts/bench starts +900 and +901.
 
 # From 20000: below are the ports of brokers that a test starts for itself (see crates/testkit/src/mosquitto.rs).
 # To 31000: above 32767 the system gives ports to connections that leave.

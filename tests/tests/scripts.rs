@@ -119,10 +119,10 @@ fn every_port_counts_from_the_base() {
             "-euc",
             "state=state jars=jars certs=certs user=u limited_user=l password=p token=t\n\
              . scripts/need.sh; . scripts/ports.sh\n\
-             for part in kafka registry mosquitto influxdb; do . scripts/brokers.d/$part.sh; done\n\
+             for part in kafka registry mosquitto influxdb victoriametrics; do . scripts/brokers.d/$part.sh; done\n\
              assign() { echo \"$2\"; }\n\
              for node in 1 2 3; do kafka_configure $node; done\n\
-             mosquitto_configure; kafka_env; registry_env; mosquitto_env; influxdb_env; influxdb_prepare\n\
+             mosquitto_configure; kafka_env; registry_env; mosquitto_env; influxdb_env; victoriametrics_env; influxdb_prepare\n\
              cat state/influxdb/nginx.conf; declare -f registry_start registry_answers",
         ])
         .env("TAPLINE_PORT_BASE", "27000")
