@@ -77,8 +77,11 @@ impl Client {
     /// Waits for the first event that `pick` takes.
     pub(crate) fn event<T>(&self, pick: impl Fn(Event) -> Option<T>) -> T {
         let events = self.events.lock().unwrap();
+        let deadline = Instant::now() + LIMIT;
         loop {
-            let event = events.recv_timeout(LIMIT).expect("the event never came");
+            // However many others come.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = events.recv_timeout(left).expect("the event never came");
             if let Some(found) = pick(event) {
                 return found;
             }

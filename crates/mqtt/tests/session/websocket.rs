@@ -76,6 +76,16 @@ fn a_packet_may_come_in_messages_and_fragments_of_a_byte() {
 }
 
 #[test]
+fn a_message_may_hold_many_packets_and_more_than_is_read_at_a_time() {
+    let (_broker, client, mut peer) = tapping();
+    // 35,000 bytes.
+    peer.send(&[&[BINARY, 126, 0x88, 0xb8][..], &PUBLISH.repeat(5_000)].concat());
+    for _ in 0..5_000 {
+        assert_eq!(&client.receive().payload[..], b"!");
+    }
+}
+
+#[test]
 fn a_frame_that_says_it_is_huge_and_one_of_text_end_the_connection() {
     for (frame, why) in [
         // 2^40 bytes.
