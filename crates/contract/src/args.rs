@@ -8,6 +8,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tapline_pipe::io::stop::Stop;
+
 use crate::registry::{Credentials, Registry, RegistryError, Settings};
 
 /// The variable that holds `user:password`: no argument may hold a secret.
@@ -75,13 +77,14 @@ impl RegistryArgs {
     }
 
     /// The registry that was asked for; nothing is sent yet. `variable` gives the values of
-    /// [`AUTH_VARIABLE`] and [`TOKEN_VARIABLE`], which a file given by option goes before.
+    /// [`AUTH_VARIABLE`] and [`TOKEN_VARIABLE`], which a file given by option goes before. `stop` ends its calls.
     ///
     /// # Errors
     /// When an address, the file of authorities or the credentials can't be used.
     pub fn open(
         &self,
         variable: impl Fn(&str) -> Option<String>,
+        stop: &Stop,
     ) -> Result<Option<Registry>, RegistryError> {
         if self.registry.is_empty() {
             return Ok(None);
@@ -101,6 +104,7 @@ impl RegistryArgs {
                 .clone()
                 .zip(self.registry_key_file.clone()),
             timeout: TIMEOUT,
+            stop: stop.clone(),
         })
         .map(Some)
     }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tapline_pipe::io::stop::Stop;
 
 pub use self::address::{Address, Credentials};
 pub use self::error::RegistryError;
@@ -55,6 +56,8 @@ pub struct Settings {
     pub client_files: Option<(PathBuf, PathBuf)>,
     /// The longest that a call may take, all its attempts together.
     pub timeout: Duration,
+    /// A call ends with [`RegistryError::Stopped`] once this is requested.
+    pub stop: Stop,
 }
 
 /// A registry. Cheap to share behind a reference; no request is sent before the first call.

@@ -56,7 +56,13 @@ pub(crate) fn run(args: &Args, stop: &Stop, console: &Console) -> anyhow::Result
     let (publish, rejects) = (&args.publish, &args.rejects);
     Plan::<File>::check(publish, rejects, acks.as_deref(), &stdout, files(args))
         .map_err(|error| anyhow!(error))?;
-    let stamp = Stamp::open(args, topic, |variable| env::var(variable).ok(), console)?;
+    let stamp = Stamp::open(
+        args,
+        topic,
+        |variable| env::var(variable).ok(),
+        stop,
+        console,
+    )?;
     let linger = if acks.is_some() {
         LINGER_FOR_ACKS
     } else {

@@ -11,6 +11,7 @@ use tapline_contract::subject::{Part, SubjectStrategy};
 use tapline_contract::validator::{Invalid, Validator};
 use tapline_contract::wire;
 use tapline_pipe::console::Console;
+use tapline_pipe::io::stop::Stop;
 
 use crate::args::{Args, NamedReference};
 
@@ -34,9 +35,10 @@ impl Stamp {
         args: &Args,
         topic: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
+        stop: &Stop,
         console: &Console,
     ) -> anyhow::Result<Self> {
-        let registry = args.registry.open(variable)?;
+        let registry = args.registry.open(variable, stop)?;
         let is_named = args.schema_id.is_some() || args.subject == SubjectStrategy::Record;
         if topic.is_none() && registry.is_some() && !is_named {
             bail!(

@@ -47,7 +47,7 @@ fn run(args: &Args, stop: &Stop, console: &Console) -> Result<u8> {
         return listing::run(args, console);
     }
     check_files(args)?;
-    let sources = source::open::open(args, console)?;
+    let sources = source::open::open(args, stop, console)?;
     let sink = Sink::open(args, stop, console)?;
     let plan = Plan {
         count: args.range.count,

@@ -31,12 +31,13 @@ impl Frames {
     }
 
     /// The value without its frame. What has no frame, or one of a schema that the registry doesn't know or
-    /// refuses to be asked for, passes as it is.
+    /// refuses to be asked for, passes as it is. `None` if a signal came before the registry's answer: what the record
+    /// is remains unknown.
     ///
     /// # Errors
     ///
     /// When the registry can't be asked: the record can't be told apart then, so the tap can't go on.
-    pub fn take_off<'a>(&mut self, record: &'a Incoming<'a>) -> Result<Unframed<'a>> {
+    pub fn take_off<'a>(&mut self, record: &'a Incoming<'a>) -> Result<Option<Unframed<'a>>> {
         let as_it_is = Unframed {
             value: record.payload(),
             schema_id: None,
@@ -44,7 +45,7 @@ impl Frames {
             binary: false,
         };
         let Some(payload) = record.payload() else {
-            return Ok(as_it_is);
+            return Ok(Some(as_it_is));
         };
         // Of headers that are not text none is known to be the registry's: the payload's own prefix is looked at.
         let headers = record.headers().unwrap_or_default();
@@ -56,12 +57,12 @@ impl Frames {
                 Ok(name) => (name, payload),
                 Err(error) => {
                     self.tell(record, &format!("header {}: {error}", wire::VALUE_HEADER));
-                    return Ok(as_it_is);
+                    return Ok(Some(as_it_is));
                 }
             },
             None => match wire::decode(payload) {
                 Ok((id, value)) => (SchemaName::Id(id), value),
-                Err(_) => return Ok(as_it_is),
+                Err(_) => return Ok(Some(as_it_is)),
             },
         };
         let found = match name {
@@ -74,12 +75,12 @@ impl Frames {
             (SchemaName::Guid(_), Err(_)) => None,
         };
         match found.map(|schema| schema.kind.clone()) {
-            Ok(SchemaKind::Json) => Ok(Unframed {
+            Ok(SchemaKind::Json) => Ok(Some(Unframed {
                 value: Some(value),
                 schema_id,
                 schema_type: None,
                 binary: false,
-            }),
+            })),
             Ok(kind) => {
                 self.tell(
                     record,
@@ -88,12 +89,12 @@ impl Frames {
                         describe(name)
                     ),
                 );
-                Ok(Unframed {
+                Ok(Some(Unframed {
                     schema_id,
                     schema_type: kind.word(),
                     binary: true,
                     ..as_it_is
-                })
+                }))
             }
             // Bytes that look like a frame can name a schema that the registry doesn't even want to be asked for.
             Err(
@@ -103,12 +104,13 @@ impl Frames {
                 }),
             ) => {
                 self.tell(record, &format!("{error}; its values pass as they are"));
-                Ok(Unframed {
+                Ok(Some(Unframed {
                     schema_id,
                     binary: true,
                     ..as_it_is
-                })
+                }))
             }
+            Err(RegistryError::Stopped { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -12,7 +12,7 @@ use tapline_pipe::{
     args::SummaryFormat,
     console::Console,
     io::output::{Blocked, OutputError},
-    io::stop::Stop,
+    io::stop::{Deadline, Stop},
     outcome::{Summary, Words, per_second},
     progress::Progress,
     reject::{Rejection, Rejects},
@@ -69,7 +69,7 @@ pub struct Tap {
     summary: Summary,
     started: Instant,
     /// The end of the drain, once a signal came.
-    deadline: Option<Instant>,
+    deadline: Deadline,
     progress: Progress,
     /// When something was acknowledged or arrived last.
     moved: Instant,
@@ -98,6 +98,7 @@ impl Tap {
             Words::Written
         };
         Self {
+            deadline: Deadline::new(stop.clone(), plan.drain_timeout),
             ended: vec![false; sources.len()],
             sources,
             sink,
@@ -107,7 +108,6 @@ impl Tap {
             summary: Summary::new(console.tool(), words),
             console,
             started: now,
-            deadline: None,
             progress: Progress::new(now),
             moved: now,
             stall_told: false,
@@ -297,11 +297,10 @@ impl Tap {
     fn flush(&mut self) -> Result<Option<Left>> {
         let since = Instant::now();
         let mut waited = false;
-        let (sources, stop, drain) = (&mut self.sources, &self.stop, self.plan.drain_timeout);
-        let deadline = &mut self.deadline;
+        let (sources, deadline) = (&mut self.sources, &mut self.deadline);
         let flushed = self.sink.output.flush_unless(|| {
             waited = true;
-            if is_over(stop, deadline, drain) {
+            if deadline.passed().is_some() {
                 return Ok(Blocked::GiveUp);
             }
             for source in &mut *sources {
@@ -410,7 +409,7 @@ impl Tap {
 
     /// Whether a signal came and the drain after it is over.
     fn is_over(&mut self) -> bool {
-        is_over(&self.stop, &mut self.deadline, self.plan.drain_timeout)
+        self.deadline.passed().is_some()
     }
 
     /// A moment's rest in a wait that has lasted since `since`.
@@ -465,12 +464,4 @@ fn reject(
     rejection.detail = format!("{topic}{place}: {}", rejection.detail);
     let value = arrived.value().unwrap_or_default();
     rejects.reject(None, seq, &rejection, Some(value))
-}
-
-/// Whether a signal came and the drain after it is over.
-fn is_over(stop: &Stop, deadline: &mut Option<Instant>, drain: Duration) -> bool {
-    if stop.requested().is_none() {
-        return false;
-    }
-    Instant::now() >= *deadline.get_or_insert_with(|| Instant::now() + drain)
 }

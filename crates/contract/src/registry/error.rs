@@ -69,6 +69,12 @@ pub enum RegistryError {
         /// What there is too much of.
         reason: String,
     },
+    /// A signal came while the registry was asked, or before.
+    #[error("schema registry: {asked}: a signal came before the answer")]
+    Stopped {
+        /// What was asked.
+        asked: String,
+    },
     /// What answers is no schema registry, or it can't be trusted.
     #[error("schema registry {address}: {asked}: {reason}")]
     Answer {

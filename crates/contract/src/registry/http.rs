@@ -157,21 +157,23 @@ impl Http {
             request,
         };
         let url = format!("{}{}", asking.address, request.path);
-        let sent = match &request.body {
-            Some(body) => self
+        let exchange: Box<dyn FnOnce() -> _ + Send> = if let Some(body) = request.body.clone() {
+            let call = self
                 .prepare(self.agent.post(&url), timeout)
-                .header("Content-Type", CONTENT_TYPE)
-                .send(body),
-            None => self.prepare(self.agent.get(&url), timeout).call(),
+                .header("Content-Type", CONTENT_TYPE);
+            Box::new(move || call.send(body).and_then(read_all))
+        } else {
+            let call = self.prepare(self.agent.get(&url), timeout);
+            Box::new(move || call.call().and_then(read_all))
         };
-        let mut answer = sent.map_err(|error| asking.failure(&error))?;
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER)
-            .read_to_vec()
-            .map_err(|error| asking.failure(&error))?;
-        asking.read(&answer, &body)
+        match self.settings.stop.unless_requested(exchange) {
+            Ok(Some(Ok((answer, body)))) => asking.read(&answer, &body),
+            Ok(Some(Err(error))) => Err(asking.failure(&error)),
+            Ok(None) => Err(Failure::Lasting(RegistryError::Stopped {
+                asked: request.asked.clone(),
+            })),
+            Err(error) => Err(Failure::Passing(format!("a thread to ask it: {error}"))),
+        }
     }
 
     /// What every request has.
@@ -183,6 +185,13 @@ impl Http {
         };
         call.config().timeout_global(Some(timeout)).build()
     }
+}
+
+/// An answer and its body.
+fn read_all(mut answer: Response<Body>) -> Result<(Response<Body>, Vec<u8>), ureq::Error> {
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER);
+    let body = body.read_to_vec()?;
+    Ok((answer, body))
 }
 
 /// What the registry says when it refuses.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tapline_contract::registry::{
     Credentials, Reference, Registry, RegistryError, Settings, Version,
 };
+use tapline_pipe::io::stop::Stop;
 use tapline_testkit::http::{Act, ScriptedHttp, json};
 
 use crate::{client, registry};
@@ -152,6 +153,7 @@ fn a_redirect_is_not_followed_and_credentials_stay() {
             ca_file: None,
             client_files: None,
             timeout: Duration::from_secs(10),
+            stop: Stop::manual().unwrap(),
         })
         .unwrap();
         let error = registry.version("s", Version::Latest).unwrap_err();

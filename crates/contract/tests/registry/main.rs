@@ -14,8 +14,10 @@ use tapline_contract::registry::{
 };
 use tapline_contract::schema::Schema;
 use tapline_contract::wire::Guid;
+use tapline_pipe::io::stop::{Signal, Stop};
 
 use tapline_testkit::http::{Act, ScriptedHttp, json};
+use tapline_testkit::{LIMIT, wait_until};
 
 /// A client of that one server.
 fn client(script: &ScriptedHttp) -> Registry {
@@ -29,6 +31,7 @@ fn registry(addresses: &[&str], timeout: Duration) -> Registry {
         ca_file: None,
         client_files: None,
         timeout,
+        stop: Stop::manual().unwrap(),
     })
     .unwrap()
 }
@@ -277,6 +280,29 @@ fn a_server_that_hangs_is_left_in_time() {
 }
 
 #[test]
+fn a_signal_ends_a_call_whose_answer_does_not_come() {
+    for act in [Act::Hang, Act::Drip] {
+        let script = ScriptedHttp::new([act]);
+        let stop = Stop::manual().unwrap();
+        let registry = Registry::new(Settings {
+            addresses: vec![script.address.parse().unwrap()],
+            credentials: None,
+            ca_file: None,
+            client_files: None,
+            timeout: Duration::from_hours(1),
+            stop: stop.clone(),
+        })
+        .unwrap();
+        let asking = thread::spawn(move || registry.by_id(1).unwrap_err());
+        wait_until(LIMIT, "it is asked", || script.requests().len() == 1);
+        stop.request(Signal::Terminate);
+        wait_until(LIMIT, "the call ends", || asking.is_finished());
+        let error = asking.join().unwrap();
+        assert!(matches!(error, RegistryError::Stopped { .. }), "{error:?}");
+    }
+}
+
+#[test]
 fn another_address_answers_for_one_that_does_not_and_is_asked_first_from_then_on() {
     let hanging = ScriptedHttp::new([Act::Hang]);
     let script = ScriptedHttp::new([
@@ -351,6 +377,7 @@ fn credentials_are_sent_with_every_request_and_never_told() {
         ca_file: None,
         client_files: None,
         timeout: Duration::from_secs(10),
+        stop: Stop::manual().unwrap(),
     })
     .unwrap();
     registry.by_id(1).unwrap();

@@ -1,6 +1,7 @@
 //! The options that open a registry.
 
 use tapline_contract::args::{AUTH_VARIABLE, RegistryArgs, TOKEN_VARIABLE};
+use tapline_pipe::io::stop::Stop;
 
 use tapline_testkit::http::{ScriptedHttp, json};
 
@@ -13,7 +14,11 @@ fn auth(value: &'static str) -> impl Fn(&str) -> Option<String> {
 fn the_options_open_a_registry() {
     let script = ScriptedHttp::new([json(200, r#"{"schema":"1"}"#)]);
     let none = RegistryArgs::default();
-    assert!(none.open(auth("user:geheim")).unwrap().is_none());
+    assert!(
+        none.open(auth("user:geheim"), &Stop::manual().unwrap())
+            .unwrap()
+            .is_none()
+    );
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("auth");
     std::fs::write(&file, "file:secret\n").unwrap();
@@ -22,7 +27,10 @@ fn the_options_open_a_registry() {
         registry_auth_file: Some(file),
         ..RegistryArgs::default()
     };
-    let registry = args.open(auth("user:geheim")).unwrap().unwrap();
+    let registry = args
+        .open(auth("user:geheim"), &Stop::manual().unwrap())
+        .unwrap()
+        .unwrap();
     registry.by_id(1).unwrap();
     let request = script.requests()[0].to_ascii_lowercase();
     // The file goes before the variable.
@@ -51,12 +59,18 @@ fn a_token_is_sent_as_a_bearers_and_does_not_go_with_a_password() {
     };
     let token = |name: &str| (name == TOKEN_VARIABLE).then(|| "fromvariable".to_owned());
     for args in [&from_variable, &from_file] {
-        args.open(token).unwrap().unwrap().by_id(1).unwrap();
+        args.open(token, &Stop::manual().unwrap())
+            .unwrap()
+            .unwrap()
+            .by_id(1)
+            .unwrap();
     }
     let requests = script.requests();
     assert!(requests[0].contains("Bearer fromvariable\r\n"));
     assert!(requests[1].contains("Bearer fromfile\r\n"));
-    let error = from_variable.open(|_| Some("a:b".to_owned())).unwrap_err();
+    let error = from_variable
+        .open(|_| Some("a:b".to_owned()), &Stop::manual().unwrap())
+        .unwrap_err();
     assert!(error.to_string().contains("are both set"), "{error}");
 }
 
@@ -67,7 +81,9 @@ fn settings_that_cannot_be_are_told_before_anything_is_sent() {
         ..RegistryArgs::default()
     };
     let told = |args: &RegistryArgs, value: &'static str| {
-        let error = args.open(auth(value)).unwrap_err();
+        let error = args
+            .open(auth(value), &Stop::manual().unwrap())
+            .unwrap_err();
         error.to_string()
     };
     let error = told(&args("http://user:geheim@registry"), "");

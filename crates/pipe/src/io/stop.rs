@@ -165,6 +165,43 @@ impl Stop {
         }
     }
 
+    /// Does work that nothing can interrupt on a thread of its own. `None` if a stop is requested before it is done; the
+    /// work goes on then, and nobody hears of it.
+    ///
+    /// # Errors
+    ///
+    /// When the process can have no more threads or descriptors.
+    pub fn unless_requested<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Option<T>> {
+        let (done, working) = UnixStream::pair()?;
+        let worker = thread::Builder::new()
+            .name("uninterruptible".into())
+            .spawn(move || {
+                // Closed when the work is done, or has panicked: the other end is readable then.
+                let _working = working;
+                work()
+            })?;
+        loop {
+            if self.requested().is_some() {
+                return Ok(None);
+            }
+            let mut both = [
+                PollFd::new(self, PollFlags::IN),
+                PollFd::new(&done, PollFlags::IN),
+            ];
+            // As in `wait`.
+            let _ = poll(&mut both, None);
+            if !both[1].revents().is_empty() {
+                return match worker.join() {
+                    Ok(result) => Ok(Some(result)),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                };
+            }
+        }
+    }
+
     /// Makes the request, as the signal would.
     pub fn request(&self, signal: Signal) {
         use std::io::Write;
@@ -190,7 +227,8 @@ impl Stop {
 #[derive(Debug)]
 pub struct Deadline {
     stop: Stop,
-    limit: Duration,
+    /// How long after the request it is.
+    pub limit: Duration,
     at: Option<Instant>,
 }
 
@@ -205,12 +243,26 @@ impl Deadline {
         }
     }
 
+    /// The signal, once it has come. The time after it begins when it is seen first, here or in
+    /// [`passed`](Self::passed).
+    pub fn signal(&mut self) -> Option<Signal> {
+        let signal = self.stop.requested()?;
+        self.at.get_or_insert_with(|| Instant::now() + self.limit);
+        Some(signal)
+    }
+
     /// The signal that asked for the stop, once the time after it is over.
     pub fn passed(&mut self) -> Option<Signal> {
-        let signal = self.stop.requested()?;
-        let now = Instant::now();
-        let at = *self.at.get_or_insert_with(|| now + self.limit);
-        (now >= at).then_some(signal)
+        let signal = self.signal()?;
+        self.at
+            .is_some_and(|at| Instant::now() >= at)
+            .then_some(signal)
+    }
+
+    /// Whether a signal was seen.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.at.is_some()
     }
 }
 
@@ -233,6 +285,29 @@ mod tests {
         stop.request(Signal::Terminate);
         assert_eq!(other.requested(), Some(Signal::Terminate));
         assert_eq!(Signal::Terminate.exit_code(), 143);
+    }
+
+    #[test]
+    fn work_that_nothing_interrupts_is_left_when_a_stop_is_requested() {
+        let stop = Stop::manual().unwrap();
+        assert_eq!(stop.unless_requested(|| 7).unwrap(), Some(7));
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let (requesting, working) = (stop.clone(), receiver);
+        let left = stop.unless_requested(move || {
+            requesting.request(Signal::Terminate);
+            // Until the test is over.
+            let _ = working.recv();
+        });
+        assert_eq!(left.unwrap(), None);
+        drop(sender);
+        assert_eq!(stop.unless_requested(|| 7).unwrap(), None);
+    }
+
+    #[test]
+    fn a_panic_of_such_work_is_one_of_its_caller() {
+        let stop = Stop::manual().unwrap();
+        let caught = std::panic::catch_unwind(|| stop.unless_requested(|| panic!("at work")));
+        assert!(caught.is_err());
     }
 
     #[test]

@@ -12,14 +12,17 @@ use bytes::Bytes;
 
 use super::{
     Fatal, Plan, Verdict,
-    drain::Drain,
     spool::{Spool, Waiting},
     tee::{Patience, Tee},
 };
 use crate::{
     acks::AckWriter,
     checkpoint::{Checkpoint, Place},
-    io::{journal::Journal, output::OutputError, stop::Stop},
+    io::{
+        journal::Journal,
+        output::OutputError,
+        stop::{Deadline, Stop},
+    },
     outcome::{Summary, Words},
     reject::{Reason, Rejection, Rejects},
     report::{Report, undelivered},
@@ -80,7 +83,8 @@ pub(super) struct Account<W> {
     pub(super) ending: bool,
     pub(super) trouble: Option<Trouble>,
     started: SystemTime,
-    pub(super) drain: Drain,
+    /// When the drain that a signal asks for is over.
+    pub(super) drain: Deadline,
 }
 
 impl<W: Write + AsFd> Account<W> {
@@ -105,7 +109,7 @@ impl<W: Write + AsFd> Account<W> {
             ending: false,
             trouble: None,
             started: plan.started,
-            drain: Drain::new(stop, plan.drain_timeout),
+            drain: Deadline::new(stop, plan.drain_timeout),
         })
     }
 
@@ -436,7 +440,7 @@ impl<W: Write + AsFd> Account<W> {
         let (Some(tee), Some(last)) = (&mut self.tee, self.marks.back()) else {
             return;
         };
-        while tee.taken() < last.teed && !tee.is_reader_gone() && !self.drain.is_over() {
+        while tee.taken() < last.teed && !tee.is_reader_gone() && self.drain.passed().is_none() {
             thread::sleep(LOOK);
         }
     }

@@ -5,7 +5,6 @@
 //! drain and the drain has an end.
 
 mod account;
-mod drain;
 mod run;
 mod spool;
 mod tee;

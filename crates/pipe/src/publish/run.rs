@@ -398,7 +398,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write + AsFd> Run<'_, P, R, W> {
         if self.ledger.in_flight() > 0 {
             let (left, limit) = (
                 grouped(self.ledger.in_flight() as u64),
-                self.account.drain.timeout,
+                self.account.drain.limit,
             );
             let signal = signal.name();
             self.console.info(format_args!("{signal}: {left} in flight are delivered first, at most {limit:?}; again to end now"));
@@ -406,7 +406,7 @@ impl<P: Publisher, R: Read + AsFd, W: Write + AsFd> Run<'_, P, R, W> {
     }
 
     fn is_over_time(&mut self) -> bool {
-        self.account.drain.is_over()
+        self.account.drain.passed().is_some()
     }
 
     /// Leaves off reading before the end. What was taken from the input but never offered is accounted

@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::drain::Drain;
-use crate::io::output::{Blocked, Output, OutputError};
+use crate::io::{
+    output::{Blocked, Output, OutputError},
+    stop::Deadline,
+};
 
 /// So long a flush may wait for a reader that is slow, before the client has its turn.
 const SHORT: Duration = Duration::from_millis(20);
@@ -71,7 +73,7 @@ impl<W: Write + AsFd> Tee<W> {
     pub(super) fn flush(
         &mut self,
         patience: Patience,
-        drain: &mut Drain,
+        drain: &mut Deadline,
     ) -> Result<bool, OutputError> {
         if self.is_closed {
             return Ok(true);
@@ -81,7 +83,7 @@ impl<W: Write + AsFd> Tee<W> {
             let waits = match patience {
                 Patience::None => false,
                 Patience::Short => Instant::now() < until,
-                Patience::Long => !drain.is_over(),
+                Patience::Long => drain.passed().is_none(),
             };
             Ok(if waits {
                 Blocked::Wait

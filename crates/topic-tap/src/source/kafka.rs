@@ -12,7 +12,7 @@ use tapline_kafka::{
     Address, AddressError, Consumer, ConsumerOptions, Event, Incoming, Position, Start,
     console_sink,
 };
-use tapline_pipe::console::Console;
+use tapline_pipe::{console::Console, io::stop::Stop};
 
 use crate::{
     args::{Args, RangeArgs},
@@ -92,7 +92,13 @@ impl Source {
     /// # Errors
     ///
     /// The address has no topic, a property is wrong, no broker answers, or the topic isn't there.
-    pub fn open(address: &Address, args: &Args, range: Range, console: &Console) -> Result<Self> {
+    pub fn open(
+        address: &Address,
+        args: &Args,
+        range: Range,
+        stop: &Stop,
+        console: &Console,
+    ) -> Result<Self> {
         let topic = address
             .topic
             .as_ref()
@@ -112,7 +118,7 @@ impl Source {
         };
         let registry = args
             .registry
-            .open(|variable| std::env::var(variable).ok())?;
+            .open(|variable| std::env::var(variable).ok(), stop)?;
         let consumer =
             Consumer::connect(&settings, topic, &options).with_context(|| address.to_string())?;
         console.verbose(format_args!("{address}: tapping"));
@@ -135,7 +141,11 @@ impl Source {
             match self.consumer.poll(wait)? {
                 Event::Record(record) => {
                     let unframed = match &mut self.frames {
-                        Some(frames) => frames.take_off(&record)?,
+                        Some(frames) => match frames.take_off(&record)? {
+                            Some(unframed) => unframed,
+                            // It is not taken, so nobody acknowledges it.
+                            None => return Ok(Found::Nothing),
+                        },
                         None => Unframed {
                             value: record.payload(),
                             schema_id: None,

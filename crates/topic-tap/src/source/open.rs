@@ -1,7 +1,7 @@
 //! From addresses to open sources.
 
 use anyhow::{Context, Result, bail};
-use tapline_pipe::console::Console;
+use tapline_pipe::{console::Console, io::stop::Stop};
 
 use super::{Source, kafka, mqtt};
 use crate::args::{
@@ -14,7 +14,7 @@ use crate::args::{
 /// # Errors
 ///
 /// An address that is none, or a broker that can't be reached.
-pub fn open(args: &Args, console: &Console) -> Result<Vec<Source>> {
+pub fn open(args: &Args, stop: &Stop, console: &Console) -> Result<Vec<Source>> {
     // All addresses are looked at before the first connection is made.
     enum Address {
         Kafka(tapline_kafka::Address),
@@ -56,7 +56,7 @@ pub fn open(args: &Args, console: &Console) -> Result<Vec<Source>> {
     for address in &addresses {
         sources.push(match address {
             Address::Kafka(address) => Source::Kafka(Box::new(kafka::Source::open(
-                address, args, range, console,
+                address, args, range, stop, console,
             )?)),
             Address::Mqtt(filters) => Source::Mqtt(mqtt::Source::open(filters, args, console)?),
         });
