@@ -1,5 +1,6 @@
 //! What the pipelines in `tests/` share: the closing line as numbers, inputs, and taps that are ready.
 
+pub mod devices;
 pub mod mqtt;
 pub mod real;
 

@@ -5,6 +5,7 @@
 //! so that the tests that kill a Kafka broker can wait for the others, and the others for them. Who kills Mosquitto
 //! has one of its own.
 
+mod devices;
 mod kafka_ends;
 mod kafka_faults;
 mod kafka_groups;
