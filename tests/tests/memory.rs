@@ -181,6 +181,21 @@ fn records_of_a_group_that_nothing_acknowledges_take_no_memory_each() {
 }
 
 #[test]
+fn names_of_topics_that_devices_make_up_take_no_memory_each() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let produce =
+        Run::tool("kafka-produce").args([&brokers.kafka_topic("{t}"), "--max-topics", "1"]);
+    // Once there is the one topic that is allowed, nothing more is looked up.
+    let name = |n: usize| format!("{{\"t\":\"{n}{}\"}}\n", "x".repeat(200));
+    let names: String = (0..300_000).map(name).collect::<Vec<_>>().concat();
+    let mut running = produce.args(["--summary", "json"]).start();
+    running.feed(format!("{{\"t\":\"t\"}}\n{names}"));
+    let peak = peak_until_end(&mut running);
+    running.wait().assert_code(1);
+    assert_below(64_000_000, peak);
+}
+
+#[test]
 fn a_tee_that_nobody_reads_holds_a_publisher_up() {
     let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
     let addresses = [brokers.kafka_topic("t"), brokers.mqtt_topic("t")];

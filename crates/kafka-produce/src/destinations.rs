@@ -256,6 +256,10 @@ fn unusable(why: String) -> Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use std::sync::Arc;
+    use tapline_kafka::{Address, Properties};
+    use tapline_pipe::console::Level;
 
     fn rendered(template: &str, value: &str) -> Result<String, Rejection> {
         let mut name = String::new();
@@ -288,6 +292,33 @@ mod tests {
         }
         let longest = rendered("t{a}", &format!(r#"{{"a":"{long}"}}"#)).unwrap();
         assert_eq!(longest.len(), 249);
+    }
+
+    #[test]
+    fn names_that_devices_make_up_are_not_all_kept() {
+        let args = [
+            "kafka-produce",
+            "kafka://127.0.0.1:1/{t}",
+            "--max-topics",
+            "10",
+        ];
+        let args = Args::parse_from(args);
+        let (address, _) = Address::with_template(&args.address).unwrap();
+        let sink = Arc::new(|_, _: &str| {});
+        let settings = Settings::new(&address, Properties::new(), Duration::ZERO, sink);
+        let console = Console::new("kafka-produce", Level::Quiet, std::io::sink(), false);
+        let mut destinations = Destinations::new(&args, &settings, &console).unwrap();
+        destinations.remember("there".to_owned(), Known::Usable);
+        for n in 0..1000 {
+            let unusable = unusable("it does not exist".to_owned());
+            destinations.remember(format!("made-up-{n}"), unusable);
+            assert!(destinations.known.len() <= 20);
+        }
+        assert!(destinations.find("there").is_ok());
+        let why = destinations.find("made-up-999").unwrap_err();
+        assert!(matches!(why, SendError::Reject(why) if why.reason == Reason::Refused));
+        destinations.forget("there");
+        assert_eq!(destinations.usable, 0);
     }
 
     #[test]

@@ -43,8 +43,18 @@ Examples:
   kafka-produce kafka://a,b,c/emergency_generator -k generatorID -s generator.schema.json \\
       --registry http://localhost:8081 --register
       Checked against the schema, which is registered, and framed with its id.
-  topic-tap kafka://old/t --from beginning --until-end -J | kafka-produce kafka://new/t -J --create-topic
-      Copies a topic: keys, headers, times, tombstones and all."
+  topic-tap kafka://old/t --from beginning --until-end -J | \\
+      kafka-produce kafka://new/t -J --create-topic
+      Copies a topic: keys, headers, times, tombstones and all.
+  topic-tap 'mqtt://edge/+/+/+' -- \\
+      kafka-produce 'kafka://core/{$topic/0}' --key '{$topic/1}'
+      A bridge for devices that put their identity into the topic.
+
+Templates (docs/templates.md):
+  {generatorID} and {/site/id} are fields of the JSON value. {$topic}, {$topic/1} (a level, from 0),
+  {$key}, {$header:NAME}, {$timestamp}, {$partition}, {$offset} and {$qos} are members of the
+  envelope: where the value came from. They need --envelope, and the value may be anything.
+  {{ is a brace. A record that lacks a field or member is rejected."
 )]
 pub(crate) struct Args {
     /// Where to: kafka://HOST[:9092][,HOST2[:9092]...]/TOPIC
@@ -60,7 +70,8 @@ pub(crate) struct Args {
     /// Field of the record that is its key: a top-level name (generatorID), a JSON Pointer (/site/id), or a
     /// text with {fields} [default: no key, which spreads the records over the partitions]
     ///
-    /// A record whose field is missing or not a scalar is rejected. With --envelope this goes before the
+    /// A text with braces is a template: {generatorID}, {$topic/1}; see the end of this help. A record whose field is
+    /// missing or not a scalar is rejected. With --envelope this goes before the
     /// envelope's key, but for tombstones, which have no fields.
     #[arg(short, long, value_name = "FIELD", value_parser = Template::field_or_template, help_heading = "Records")]
     pub(crate) key: Option<Template>,

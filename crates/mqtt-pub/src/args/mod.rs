@@ -32,6 +32,10 @@ use crate::notice::Notice;
 /// Example, one topic for each generator:
 ///
 ///   mqtt-pub mqtt://localhost/emergency_generator/{generatorID} < readings.ndjson
+///
+/// Example, from one broker to another, below a level of its own:
+///
+///   topic-tap 'mqtt://edge/#' -- mqtt-pub 'mqtt://core/site7/{+$topic}'
 #[derive(Debug, Parser)]
 #[command(version, name = "mqtt-pub", max_term_width = 100)]
 pub(crate) struct Args {
@@ -39,7 +43,10 @@ pub(crate) struct Args {
     ///
     /// In the topic {field} is the text of a field of the record: a top-level name ({generatorID}) or a JSON
     /// Pointer ({/site/id}); {{ is a brace. A record whose field is missing, is not a scalar or holds / + # or
-    /// NUL is rejected. With --envelope the topic may be left out: then it is that of each envelope.
+    /// NUL is rejected; {+field} lets a topic with its levels through. With --envelope the topic may be left out: then
+    /// it is that of each envelope; and {$topic}, {$topic/1} (a level, from 0), {$key}, {$header:NAME}, {$timestamp},
+    /// {$partition}, {$offset} and {$qos} are members of the envelope, as in every option with {fields}: where the
+    /// value came from, which need not be JSON for them (docs/templates.md).
     /// Credentials are no part of an address: see --username.
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: String,
