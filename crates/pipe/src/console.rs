@@ -210,9 +210,9 @@ mod tests {
     fn the_level_decides_what_is_told() {
         for (level, want) in [
             (Level::Quiet, "t: e\n"),
-            (Level::Normal, "t: e\nt: w\nt: i\n"),
-            (Level::Verbose, "t: e\nt: w\nt: i\nt: v\n"),
-            (Level::Debug, "t: e\nt: w\nt: i\nt: v\nt: d\n"),
+            (Level::Normal, "t: e\nt: warning: w\nt: i\n"),
+            (Level::Verbose, "t: e\nt: warning: w\nt: i\nt: v\n"),
+            (Level::Debug, "t: e\nt: warning: w\nt: i\nt: v\nt: d\n"),
         ] {
             let captured = Captured::default();
             let console = Console::new("t", level, captured.clone(), false);
@@ -248,6 +248,6 @@ mod tests {
         console.progress("1 of 2");
         console.warn("w");
         console.warn("x");
-        assert_eq!(captured.text(), "\rt: 1 of 2\x1b[K\r\x1b[Kt: w\nt: x\n");
+        assert_eq!(captured.text(), "\rt: 1 of 2\x1b[K\r\x1b[Kt: warning: w\nt: warning: x\n");
     }
 }

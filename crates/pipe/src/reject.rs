@@ -355,7 +355,7 @@ mod tests {
         assert!(rejects.finish().is_err());
         assert_eq!(rejects.count(), 9);
         let text = captured.text();
-        assert!(text.starts_with("t: line 2: x\n"), "{text}");
+        assert!(text.starts_with("t: warning: line 2: x\n"), "{text}");
         assert!(
             text.ends_with("/dev/full: 9 rejects are missing in it\n"),
             "{text}"
@@ -379,7 +379,7 @@ mod tests {
         rejects.finish().unwrap();
         let text = captured.text();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "t: line 1: not JSON");
+        assert_eq!(lines[0], "t: warning: line 1: not JSON");
         assert_eq!(
             lines[5],
             "t: 2 more were rejected; --rejects FILE keeps them all"
