@@ -248,6 +248,9 @@ mod tests {
         console.progress("1 of 2");
         console.warn("w");
         console.warn("x");
-        assert_eq!(captured.text(), "\rt: 1 of 2\x1b[K\r\x1b[Kt: warning: w\nt: warning: x\n");
+        assert_eq!(
+            captured.text(),
+            "\rt: 1 of 2\x1b[K\r\x1b[Kt: warning: w\nt: warning: x\n"
+        );
     }
 }

@@ -3,6 +3,7 @@
 mod context;
 mod error;
 mod failure;
+mod farewell;
 mod guard;
 
 use std::time::{Duration, Instant};
@@ -20,10 +21,14 @@ pub use failure::Failure;
 
 pub(crate) use context::Context;
 pub(crate) use error::{describe, describe_error, fatal, not_made};
+pub(crate) use farewell::Farewell;
 pub(crate) use guard::{shown, utf8};
 
 /// The name by which a consumer without a group is known to librdkafka: nothing is joined, nothing committed.
 pub(crate) const NO_GROUP: &str = "tapline";
+
+/// The longest that the end of a client is waited for, where nothing is lost by leaving it.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Callbacks that are run between two looks for a connection: more than a try of a few brokers causes.
 const EVENTS: usize = 64;

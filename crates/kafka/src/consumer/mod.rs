@@ -16,7 +16,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::address::Topic;
 use crate::admin::topics::{self, TopicInfo};
-use crate::client::{ClientError, NO_GROUP, Settings, Severity, describe_error, fatal, not_made};
+use crate::client::{
+    ClientError, FAREWELL, Farewell, NO_GROUP, Settings, Severity, describe_error, fatal, not_made,
+};
 use crate::offset::{Bounds, Position, Start, locate};
 
 pub use event::Event;
@@ -28,6 +30,9 @@ use state::{State, pause_all};
 
 /// The most that a broker puts into an answer, but for a single batch that is larger.
 const FETCH_BYTES: usize = 128 << 10;
+
+/// The longest that a group is waited for at the end: members that stay get the partitions at once if it is told.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// How often to look where partitions stand, of which the last offsets before their end hold no record.
 const STATISTICS: Duration = Duration::from_millis(250);
@@ -64,7 +69,7 @@ impl ConsumerOptions {
 /// A consumer. It must be polled at least every `max.poll.interval.ms` (5 minutes), records wanted or not: see
 /// [`Consumer::pause`].
 pub struct Consumer {
-    inner: BaseConsumer<Watch>,
+    inner: Farewell<BaseConsumer<Watch>>,
     state: State,
 }
 
@@ -160,6 +165,7 @@ impl Consumer {
             settling: None,
             begun: HashMap::new(),
         };
+        let inner = Farewell::new(inner, if grouped { LEAVE } else { FAREWELL });
         let mut consumer = Self { inner, state };
         if grouped {
             consumer.subscribe(topic)?;

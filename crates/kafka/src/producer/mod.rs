@@ -16,7 +16,9 @@ use rdkafka::producer::{
 
 use crate::admin::batch_limit;
 use crate::admin::topics::{self, TopicInfo};
-use crate::client::{ClientError, Context, Settings, describe, describe_error, not_made};
+use crate::client::{
+    ClientError, Context, FAREWELL, Farewell, Settings, describe, describe_error, not_made,
+};
 
 pub use transaction::TransactionError;
 
@@ -170,7 +172,7 @@ pub struct Settled {
 /// A producer for one topic, or for those that its records name. It doesn't block but in [`Producer::poll`], for as long
 /// as the caller says.
 pub struct Producer {
-    pub(crate) inner: BaseProducer<Ledger>,
+    pub(crate) inner: Farewell<BaseProducer<Ledger>>,
     topic: Option<TopicInfo>,
 }
 
@@ -285,6 +287,7 @@ impl Producer {
         let find = |topic| topics::find(&metadata, topic, settings.servers());
         let topic = topic.map(find).transpose()?;
         let broker = metadata.brokers().first().map(MetadataBroker::id);
+        let inner = Farewell::new(inner, FAREWELL);
         Ok((Self { inner, topic }, broker))
     }
 
