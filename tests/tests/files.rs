@@ -1,10 +1,18 @@
 //! Files that tell what became of records: they are appended to, never another file of the run, untouched by a run that
 //! can't begin, and a full disk doesn't change the numbers.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    net::TcpListener,
+    os::fd::OwnedFd,
+    path::Path,
+};
 
 use e2e::{counts, readings};
-use tapline_testkit::{DevBrokers, Finished, Run, json_lines, temp_dir};
+use tapline_testkit::{
+    DevBrokers, Finished, LIMIT, Run, Signal, json_lines, temp_dir, unread, wait_until,
+};
 
 /// Runs a command of a shell in `folder`.
 fn shell(folder: &Path, script: &str) -> Finished {
@@ -229,4 +237,31 @@ fn a_checkpoint_is_a_file_of_its_own_and_is_tried_at_the_start() {
         assert_eq!(read(at, name), "{\"position\":4,\"line\":2}\n");
     }
     assert_eq!(read(at, "precious"), "data\n");
+}
+
+#[test]
+fn a_tee_that_nobody_reads_is_ended_by_a_signal_and_nothing_of_it_counts_as_handled() {
+    let brokers = DevBrokers::start_with(&["--topic", "t:1"]);
+    let folder = temp_dir();
+    let input = readings(3, 50_000);
+    let (kafka, mqtt) = (brokers.kafka_topic("t"), brokers.mqtt_topic("t"));
+    for (tool, address) in [("kafka-produce", kafka), ("mqtt-pub", mqtt)] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let checkpoint = folder.path().join(tool);
+        let mut running = Run::tool(tool)
+            .args([&address, "--tee", "--summary", "json"])
+            .args(["--drain-timeout", "100ms", "--checkpoint"])
+            .arg(&checkpoint)
+            .stdout_to(File::from(OwnedFd::from(writer)))
+            .start();
+        running.feed(input.clone());
+        wait_until(LIMIT, "the pipe is full", || unread(&reader) > 60_000);
+        running.signal(Signal::TERM);
+        let ran = running.wait();
+        ran.assert_code(143)
+            .assert_stderr("stdout: its reader takes nothing");
+        assert!(counts(&ran).delivered > 0, "{}", ran.stderr);
+        let kept = fs::read_to_string(&checkpoint).unwrap_or_default();
+        assert!(kept.is_empty() || kept.contains("\"line\":0"), "{kept}");
+    }
 }

@@ -9,6 +9,9 @@ use tapline_testkit::{
     temp_dir,
 };
 
+/// The embedded brokers give a group that was left to the next member only after the session timeout, 45 s by default.
+const GROUP_TIMEOUT: &str = "-Xsession.timeout.ms=6000";
+
 /// Three records, the second of which has a header that is not text.
 fn with_a_bad_header(brokers: &DevBrokers) {
     let record = |value, headers| RawRecord { value, headers };
@@ -26,7 +29,7 @@ fn with_a_bad_header(brokers: &DevBrokers) {
 fn tap(brokers: &DevBrokers, arguments: &[&str]) -> Finished {
     Run::tool("topic-tap")
         .arg(brokers.kafka_topic("t"))
-        .args(["--from", "beginning", "--until-end"])
+        .args(["--from", "beginning", "--until-end", GROUP_TIMEOUT])
         .args(arguments)
         .finish()
 }
@@ -101,7 +104,7 @@ fn a_bridge_acknowledges_past_a_record_that_has_no_envelope() {
     let script = |options: &[&str]| {
         let quoted: Vec<_> = options.iter().map(|word| format!("'{word}'")).collect();
         let command = format!(
-            "topic-tap {} --from beginning --until-end {}",
+            "topic-tap {} --from beginning --until-end {GROUP_TIMEOUT} {}",
             brokers.kafka_topic("t"),
             quoted.join(" ")
         );

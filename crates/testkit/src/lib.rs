@@ -72,6 +72,16 @@ pub fn temp_dir() -> TempDir {
         .expect("a temporary directory")
 }
 
+/// How many bytes a pipe holds that its reader has not taken.
+///
+/// # Panics
+///
+/// When the system doesn't say.
+#[must_use]
+pub fn unread(pipe: impl std::os::fd::AsFd) -> u64 {
+    rustix::io::ioctl_fionread(pipe).expect("a pipe")
+}
+
 /// Waits until the condition holds.
 ///
 /// # Panics

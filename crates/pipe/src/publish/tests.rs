@@ -57,6 +57,8 @@ pub(super) struct Scripted {
 impl Publisher for Scripted {
     type Receipt = Receipt;
 
+    const MOST_KEPT: usize = 1 << 14;
+
     fn send(&mut self, ticket: Ticket, record: &Outgoing<'_>) -> Result<(), SendError> {
         let answer = self.script.pop_front().unwrap_or(Answer::Deliver);
         match answer {

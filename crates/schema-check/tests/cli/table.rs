@@ -1,6 +1,7 @@
 //! CSV: what its cells are, by the schema and by --text.
 
 use serde_json::{Value, json};
+use tapline_testkit::Run;
 
 use super::{check, command, feed, parts};
 
@@ -226,4 +227,25 @@ fn a_million_columns_are_told_apart_in_no_time() {
     assert_eq!(code, 2);
     assert!(stderr.contains("the column \"7\" twice"), "{stderr}");
     assert!(begun.elapsed() < std::time::Duration::from_mins(2));
+}
+
+#[test]
+fn a_header_of_very_many_columns_is_read_in_linear_time() {
+    // If each were compared with all before it, it would take minutes at the least.
+    let columns = 1_000_000;
+    let row = |cell: &dyn Fn(usize) -> String| (0..columns).map(cell).collect::<Vec<_>>().join(",");
+    let csv = format!(
+        "{}\n{}\n",
+        row(&|at| format!("c{at}")),
+        row(&|_| "1".to_owned())
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("schema.json");
+    std::fs::write(&path, "{}").unwrap();
+    let ran = Run::new(env!("CARGO_BIN_EXE_schema-check"))
+        .args(["--format", "csv", "--max-record", "64MiB", "--pass", "-s"])
+        .arg(path)
+        .finish_with(csv.clone());
+    ran.assert_code(0);
+    assert!(ran.text() == csv);
 }
