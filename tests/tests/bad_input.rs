@@ -123,7 +123,7 @@ fn without_a_rejects_file_the_first_few_are_told_with_their_lines() {
         .args([&brokers.kafka_topic("told"), "-k", "id"])
         .finish_with("x\n".repeat(9));
     ran.assert_code(1);
-    ran.assert_stderr("kafka-produce: line 1: not JSON");
+    ran.assert_stderr("kafka-produce: warning: line 1: not JSON");
     ran.assert_stderr("kafka-produce: 4 more were rejected; --rejects FILE keeps them all");
     ran.assert_stderr("9 read, 0 delivered, 9 rejected");
 }

@@ -105,6 +105,18 @@ fn rejects_and_summaries_of_every_tool_conform() {
             "{}\n{\"value\":1}\n",
         ),
         (
+            "kafka-produce",
+            vec![
+                kafka.as_str(),
+                "-J",
+                "-k",
+                "{$topic/1}",
+                "-H",
+                "k={$header:k}",
+            ],
+            "{\"value\":1}\n{\"topic\":\"a/b\",\"headers\":[[\"k\",null]],\"value\":1}\n",
+        ),
+        (
             "schema-check",
             vec!["--pass", "-s", &generator],
             "x\n{}\n\u{ff}\n",

@@ -196,6 +196,37 @@ fn a_device_too_many_is_rejected() {
 }
 
 #[test]
+fn a_device_that_is_known_by_its_topic_has_its_identifier_and_its_will() {
+    let broker = Scripted::start();
+    let url = address(&broker, "fleet/{+$topic}");
+    let run = tool(&[&url, "-J", "--client-per", "{$topic/1}"]);
+    let run = run.args(["--will-topic", "lwt/{$topic/1}", "--will-payload", "{$key}"]);
+    let serving = thread::spawn(move || {
+        let (mut a, connect) = welcome(&broker);
+        let (topic, payload, _) = connect.will.unwrap();
+        assert_eq!(connect.client_id, "mqtt-pub-kitchen");
+        assert_eq!((topic.as_str(), payload.as_str()), ("lwt/kitchen", "k"));
+        let messages = serve(&mut a, 1, |_| 0);
+        assert_eq!(messages[0].topic, "fleet/stat/kitchen/POWER");
+        assert_eq!(payloads(&messages), [b"ON"]);
+        a.expect_disconnect();
+    });
+    let input = concat!(
+        r#"{"topic":"stat/kitchen/POWER","key":"k","value_text":"ON"}"#,
+        "\n",
+        r#"{"topic":"stat","key":"k","value_text":"OFF"}"#,
+        "\n",
+        r#"{"topic":"stat/cellar/POWER","value_text":"OFF"}"#,
+        "\n",
+    );
+    run.finish_with(input)
+        .assert_code(1)
+        .assert_stderr("line 2: its topic has no level 1; the last is 0")
+        .assert_stderr("line 3: its envelope has no key");
+    serving.join().unwrap();
+}
+
+#[test]
 fn what_no_identifier_can_be_made_of_is_rejected() {
     let broker = Scripted::start();
     let run = fleet(&broker, &[]);

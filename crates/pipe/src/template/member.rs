@@ -49,12 +49,12 @@ pub enum MemberError {
     #[error("its envelope has no {}", described(.0))]
     Missing(Member),
     /// The topic has fewer levels.
-    #[error("its topic has no level {level}, but {levels}, counted from 0")]
+    #[error("its topic has no level {level}; the last is {last}")]
     NoLevel {
         /// The one that was asked for.
         level: usize,
-        /// How many there are.
-        levels: usize,
+        /// The last that there is; the first is 0.
+        last: usize,
     },
     /// A header without a value.
     #[error("header '{0}' is null, not a text")]
@@ -169,7 +169,7 @@ impl Member {
                 let found = topic.split('/').nth(*level);
                 let found = found.ok_or_else(|| MemberError::NoLevel {
                     level: *level,
-                    levels: topic.split('/').count(),
+                    last: topic.matches('/').count(),
                 })?;
                 Ok(Cow::Borrowed(found.as_bytes()))
             }

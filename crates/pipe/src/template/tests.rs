@@ -108,7 +108,7 @@ fn a_record_that_lacks_a_member_is_rejected_by_its_name() {
         (
             MQTT,
             "{$topic/5}",
-            "its topic has no level 5, but 5, counted from 0",
+            "its topic has no level 5; the last is 4",
             "/topic",
         ),
         (
