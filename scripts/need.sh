@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: finds what a step needs and, on Debian or Ubuntu, installs it.
 
 fail() {
@@ -29,9 +30,10 @@ install_packages() {
     can_install ||
         fail "missing: $*. Install that (on Debian or Ubuntu: apt-get install $*) and run this again."
     printf '%s: installing %s\n' "${0##*/}" "$*" >&2
-    as_root apt-get update -qq >/dev/null &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null ||
+    if ! as_root apt-get update -qq >/dev/null ||
+        ! as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null; then
         fail "apt-get could not install $*"
+    fi
 }
 
 # What a build needs: Rust, and for OpenSSL and librdkafka a C compiler, make and perl.

@@ -8,7 +8,7 @@
 # From 20000: below are the ports of brokers that a test starts for itself (see crates/testkit/src/mosquitto.rs).
 # To 31000: above 32767 the system gives ports to connections that leave.
 port_base=${TAPLINE_PORT_BASE:-21000}
-[[ $port_base =~ ^[1-9][0-9]{4}$ ]] && [ "$port_base" -ge 20000 ] && [ "$port_base" -le 31000 ] ||
+[[ $port_base =~ ^(2[0-9]{4}|30[0-9]{3}|31000)$ ]] ||
     fail "TAPLINE_PORT_BASE=$port_base: give a number from 20000 to 31000"
 
 # listener PORT: the inode of a socket that listens there on loopback or on all addresses; nothing if none does.

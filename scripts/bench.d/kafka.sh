@@ -72,12 +72,14 @@ script kcat-consume <<-END
 	[ "\$(cat count)" = $records ]
 	END
 
+# shellcheck disable=SC2034 # scripts/bench reads it.
 prepare=new_topic
 in_turn "producing, equal settings" produce kcat-produce
 in_turn "producing, defaults" produce-as-it-comes kcat-produce-as-it-comes
 in_turn "producing, validated and framed" produce-validated python-validated python-validated-well
 new_topic
 kafka-produce "$KAFKA_URL/$topic" -k generatorID -q <"$work/readings"
+# shellcheck disable=SC2034
 prepare=''
 in_turn "consuming" tap kcat-consume
 

@@ -130,7 +130,8 @@ impl Checkpoint {
             .prefix(&prefix)
             .suffix(".new")
             .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(&self.folder)?;
+            .tempfile_in(&self.folder)
+            .map_err(without_path)?;
         if let Ok(mode) = kept {
             file.as_file()
                 .set_permissions(Permissions::from_mode(mode))?;
@@ -169,6 +170,15 @@ fn read(path: &Path) -> io::Result<Option<Place>> {
         let why = format!("not a checkpoint: {error}");
         io::Error::new(io::ErrorKind::InvalidData, why)
     })
+}
+
+/// Without the path of the temporary file, which nobody asked for.
+fn without_path(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|named| named.source());
+    match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
+        Some(inner) => io::Error::new(inner.kind(), inner.to_string()),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -260,5 +270,11 @@ mod tests {
         fs::write(&path, "a,b\n").unwrap();
         let error = Checkpoint::open(&path).unwrap_err().to_string();
         assert!(error.starts_with("not a checkpoint: "), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told_once() {
+        let error = Checkpoint::open(Path::new("/nonexistent/checkpoint")).unwrap_err();
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
     }
 }

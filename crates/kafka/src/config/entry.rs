@@ -9,7 +9,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum PropertyError {
     /// The file can't be read.
-    #[error("{}: {error}", path.display())]
+    #[error("--config {}: {error}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

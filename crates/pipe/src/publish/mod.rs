@@ -194,14 +194,14 @@ impl<W: Write> Plan<W> {
         rejects.check(&mut files)?;
         if let Some(path) = args.report.as_deref() {
             files.writes(format!("--report {}", path.display()), path);
-            probe(path).map_err(|error| named(path, &error))?;
+            probe(path).map_err(|error| named("--report", path, &error))?;
         }
         if let Some(path) = acks {
             files.writes(path.display().to_string(), path);
         }
         if let Some(path) = args.checkpoint.as_deref() {
             files.writes(format!("--checkpoint {}", path.display()), path);
-            Checkpoint::read(path).map_err(|error| named(path, &error))?;
+            Checkpoint::read(path).map_err(|error| named("--checkpoint", path, &error))?;
         }
         files.check().map_err(|error| error.to_string())
     }
@@ -227,13 +227,15 @@ impl<W: Write> Plan<W> {
                 Some(_) => AckWriter::open(path),
                 None => AckWriter::join(path),
             };
-            opened.map_err(|error| named(path, &error))
+            opened.map_err(|error| named("acks", path, &error))
         });
         let checkpoint = args.checkpoint.as_deref();
-        let checkpoint =
-            checkpoint.map(|path| Checkpoint::open(path).map_err(|error| named(path, &error)));
+        let checkpoint = checkpoint.map(|path| {
+            Checkpoint::open(path).map_err(|error| named("--checkpoint", path, &error))
+        });
         let report = args.report.as_deref();
-        let report = report.map(|path| Report::open(path).map_err(|error| named(path, &error)));
+        let report =
+            report.map(|path| Report::open(path).map_err(|error| named("--report", path, &error)));
         let path = rejects.rejects.as_deref();
         let opened = Rejects::open(console.clone(), path);
         Ok(Self {
@@ -241,7 +243,8 @@ impl<W: Write> Plan<W> {
             strict: rejects.strict,
             rate: args.rate,
             drain_timeout: args.drain_timeout,
-            rejects: opened.map_err(|error| named(path.unwrap_or(Path::new("rejects")), &error))?,
+            rejects: opened
+                .map_err(|error| named("--rejects", path.unwrap_or(Path::new("")), &error))?,
             tee: args.tee.then(|| Output::new("stdout", stdout, terminal)),
             acks: acks.transpose()?,
             checkpoint: checkpoint.transpose()?,
@@ -251,6 +254,6 @@ impl<W: Write> Plan<W> {
     }
 }
 
-fn named(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
+fn named(option: &str, path: &Path, error: &io::Error) -> String {
+    format!("{option} {}: {error}", path.display())
 }
