@@ -172,11 +172,10 @@ fn read(path: &Path) -> io::Result<Option<Place>> {
     })
 }
 
-/// Without the path of the temporary file, which nobody asked for.
+/// Without the path of the temporary file, which nobody asked for: `tempfile` appends it.
 fn without_path(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|named| named.source());
-    match inner.and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        Some(inner) => io::Error::new(inner.kind(), inner.to_string()),
+    match error.to_string().split_once(" at path ") {
+        Some((why, _)) => io::Error::new(error.kind(), why),
         None => error,
     }
 }
