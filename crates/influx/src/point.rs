@@ -17,7 +17,9 @@ pub enum Unfit {
     #[error("{0} has a line break in it, which line protocol can't write")]
     LineBreak(&'static str),
     /// The backslash would belong to what follows.
-    #[error("{0} ends in a backslash, which line protocol can't write")]
+    #[error(
+        "{0} has a backslash at its end, or before a comma, equals sign, space or quote, which InfluxDB can't tell from an escape"
+    )]
     Backslash(&'static str),
     /// The database would take it for something else.
     #[error("{what} begins with {with}, which InfluxDB would not read as a part of it")]
@@ -85,12 +87,11 @@ impl Point {
     /// [`Unfit`]; the point is then of no use. So for the others.
     pub fn measurement(&mut self, name: &str) -> Result<(), Unfit> {
         check(MEASUREMENT, name)?;
-        if name.starts_with('#') {
-            return Err(Unfit::Begin {
-                what: MEASUREMENT,
-                with: "'#'",
-            });
-        }
+        check_begin(
+            MEASUREMENT,
+            name,
+            &[('#', "'#'"), ('\t', "a tab"), ('\0', "a NUL")],
+        )?;
         self.clear();
         escape(&mut self.line, name, |byte| matches!(byte, b',' | b' '));
         self.series = self.line.len();
@@ -197,17 +198,20 @@ pub fn check_tag_name(name: &str) -> Result<(), Unfit> {
 pub fn check_field_name(name: &str) -> Result<(), Unfit> {
     check(FIELD_NAME, name)?;
     // White space before the fields is passed over.
-    if let Some(with) = name
-        .starts_with('\t')
-        .then_some("a tab")
-        .or(name.starts_with('\0').then_some("a NUL"))
-    {
-        return Err(Unfit::Begin {
-            what: FIELD_NAME,
-            with,
-        });
-    }
+    check_begin(FIELD_NAME, name, &[('\t', "a tab"), ('\0', "a NUL")])?;
     reserved("field", name, &["time"])
+}
+
+/// What the database would not read as the beginning.
+fn check_begin(
+    what: &'static str,
+    text: &str,
+    never: &[(char, &'static str)],
+) -> Result<(), Unfit> {
+    match never.iter().find(|(first, _)| text.starts_with(*first)) {
+        Some((_, with)) => Err(Unfit::Begin { what, with }),
+        None => Ok(()),
+    }
 }
 
 fn reserved(what: &'static str, name: &str, names: &[&str]) -> Result<(), Unfit> {
@@ -224,10 +228,20 @@ fn reserved(what: &'static str, name: &str, names: &[&str]) -> Result<(), Unfit>
 fn check(what: &'static str, text: &str) -> Result<(), Unfit> {
     match text.as_bytes() {
         [] => Err(Unfit::Empty(what)),
-        [.., b'\\'] => Err(Unfit::Backslash(what)),
+        // The database's reader and its storage don't agree on what is escaped then.
+        bytes if joins(bytes) => Err(Unfit::Backslash(what)),
         bytes if memchr::memchr(b'\n', bytes).is_some() => Err(Unfit::LineBreak(what)),
         _ => Ok(()),
     }
+}
+
+/// Whether a backslash stands before something that is escaped, or would.
+fn joins(text: &[u8]) -> bool {
+    let mut backslashes = memchr::memchr_iter(b'\\', text);
+    backslashes.any(|at| {
+        text.get(at + 1)
+            .is_none_or(|next| is_special(*next) || *next == b'"')
+    })
 }
 
 fn is_special(byte: u8) -> bool {
@@ -276,8 +290,8 @@ mod tests {
             ("text", FieldValue::Text("say \"\\\", twice\nhere")),
         ];
         assert_eq!(
-            line("a, b=c", ("t g", "x=\\,y 🚨"), &fields).unwrap(),
-            "a\\,\\ b=c,t\\ g=x\\=\\\\,y\\ 🚨 whole=-901i,n\\,\\==21.50,is=true,text=\"say \\\"\\\\\\\", twice\nhere\" -5\n"
+            line("a, b=c", ("t g", "x=,\\y 🚨"), &fields).unwrap(),
+            "a\\,\\ b=c,t\\ g=x\\=\\,\\y\\ 🚨 whole=-901i,n\\,\\==21.50,is=true,text=\"say \\\"\\\\\\\", twice\nhere\" -5\n"
         );
     }
 
@@ -287,8 +301,11 @@ mod tests {
         for (measurement, tag, fields) in [
             ("", ("t", "v"), one),
             ("#m", ("t", "v"), one),
+            ("\tm", ("t", "v"), one),
             ("m\\", ("t", "v"), one),
             ("m\nm", ("t", "v"), one),
+            ("m\\ m", ("t", "v"), one),
+            ("m", ("t", "v\\=v"), one),
             ("m", ("", "v"), one),
             ("m", ("t", ""), one),
             ("m", ("t", "v\\"), one),
@@ -298,6 +315,7 @@ mod tests {
             ("m", ("t", "v"), [("time", FieldValue::Boolean(true))]),
             ("m", ("t", "v"), [("", FieldValue::Boolean(true))]),
             ("m", ("t", "v"), [("\tf", FieldValue::Boolean(true))]),
+            ("m", ("t", "v"), [("f\\,g", FieldValue::Boolean(true))]),
             (
                 "m",
                 ("t", "v"),

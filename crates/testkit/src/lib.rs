@@ -6,6 +6,7 @@
 pub mod brokers;
 pub mod finished;
 pub mod http;
+pub mod influx;
 pub mod kafka;
 pub mod mosquitto;
 pub mod peer;

@@ -322,7 +322,7 @@ fn command(arguments: &[&str]) -> Finished {
 }
 
 #[track_caller]
-fn start(parts: &[&str]) -> BTreeMap<String, String> {
+pub(crate) fn start(parts: &[&str]) -> BTreeMap<String, String> {
     command(&[&["up"], parts].concat()).assert_code(0);
     let said = command(&["env"]);
     said.assert_code(0);

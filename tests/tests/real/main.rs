@@ -6,6 +6,8 @@
 //! has one of its own.
 
 mod devices;
+mod influx;
+mod influx_faults;
 mod kafka_ends;
 mod kafka_faults;
 mod kafka_groups;
