@@ -79,7 +79,13 @@ fn what_cargo_built_is_found_wherever_cargo_puts_it() {
 
 #[test]
 fn no_script_says_itself_where_cargo_puts_programs() {
-    for script in ["demo", "bench", "bench.d/kafka.sh", "bench.d/mqtt.sh"] {
+    for script in [
+        "demo",
+        "bench",
+        "bench.d/kafka.sh",
+        "bench.d/mqtt.sh",
+        "bench.d/influx.sh",
+    ] {
         let text = fs::read_to_string(workspace().join("scripts").join(script)).expect("a script");
         assert!(!text.contains("target/release"), "{script}");
     }
