@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use tapline_testkit::Run;
 
-const TOOLS: [&str; 6] = [
+const TOOLS: [&str; 7] = [
     "gen-sim",
     "schema-check",
     "mqtt-pub",
     "kafka-produce",
     "topic-tap",
+    "influx-write",
     "dev-brokers",
 ];
 

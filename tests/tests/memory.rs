@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tapline_testkit::http::{Act, ScriptedHttp, status};
 use tapline_testkit::scripted::{Peer, Scripted};
 use tapline_testkit::{DevBrokers, Run, Running, Signal, temp_dir};
 
@@ -209,6 +210,22 @@ fn a_tee_that_nobody_reads_holds_a_publisher_up() {
         let peak = peak_at_rest(&running);
         assert_below(*bound, peak);
     }
+}
+
+#[test]
+fn a_database_that_answers_no_more_holds_its_writer_up() {
+    // The first request asks whether the bucket is there.
+    let server = ScriptedHttp::answering(|request| {
+        let is_first = request.ends_with("\r\n\r\n");
+        if is_first { status(204) } else { Act::Hang }
+    });
+    let address = server.address.replace("http://", "influx://");
+    let write = Run::tool("influx-write").args([&format!("{address}/b"), "--measurement", "m"]);
+    let mut running = write.start();
+    let record = format!("{{\"f\":\"{}\"}}\n", "x".repeat(1000));
+    running.feed(record.repeat(2 * FLOOD / 1000));
+    let peak = peak_at_rest(&running);
+    assert!(peak < 100_000_000, "{peak} bytes");
 }
 
 #[test]

@@ -351,3 +351,12 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
         client(&server, true).connect(LIMIT).unwrap();
     }
 }
+
+#[test]
+fn an_answer_without_end_is_read_no_further() {
+    let server = ScriptedHttp::answering(|_| Act::Endless("no ", b'x'));
+    // Its status, 200, is not that of a database that has the points.
+    let error = client(&server, true).connect(LIMIT).unwrap_err();
+    assert!(matches!(error, ClientError::Refused { .. }), "{error}");
+    assert!(error.to_string().len() < 1000, "{error}");
+}

@@ -321,8 +321,14 @@ fn command(arguments: &[&str]) -> Finished {
         .finish()
 }
 
+/// Starts these parts, unless they run already, and says what `scripts/brokers env` does.
+///
+/// # Panics
+///
+/// When they don't start.
+#[must_use]
 #[track_caller]
-pub(crate) fn start(parts: &[&str]) -> BTreeMap<String, String> {
+pub fn start(parts: &[&str]) -> BTreeMap<String, String> {
     command(&[&["up"], parts].concat()).assert_code(0);
     let said = command(&["env"]);
     said.assert_code(0);

@@ -6,6 +6,7 @@ use std::fs;
 use e2e::real::{PATIENCE, new_topic, produce};
 use serde_json::{Value, json};
 use tapline_testkit::influx::{Bucket, bucket, cell, variable};
+use tapline_testkit::real::start;
 use tapline_testkit::{RealBrokers, Run, json_lines, temp_dir};
 
 /// Texts that a format with commas, spaces, quotes and escapes could spoil.
@@ -559,4 +560,64 @@ fn a_devices_identity_in_its_topic_becomes_tags() {
         "DDATA|pump,2|rpm|1480",
     ];
     assert_eq!(found, BTreeSet::from(want.map(str::to_owned)));
+}
+
+#[test]
+fn victoriametrics_takes_the_same_writes_and_keeps_milliseconds_and_numbers() {
+    let address = start(&["victoriametrics"])["VICTORIAMETRICS_URL"].clone();
+    let url = address.replace("influx://", "http://").replace("/any", "");
+    let measurement = tapline_testkit::unique("vm").replace('-', "_");
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis()
+        / 1000
+        * 1000;
+    let lines: Vec<_> = (0..4)
+        .map(|n| {
+            format!(
+                "{{\"t\":{}.{n},\"id\":\"g 1\",\"fuel\":{n},\"note\":\"a text\"}}",
+                now + n / 2
+            )
+        })
+        .collect();
+    let run = Run::tool("influx-write").args([
+        &address,
+        "--measurement",
+        &measurement,
+        "--tag",
+        "id",
+        "--timestamp-field",
+        "t",
+    ]);
+    run.args(["--timestamp-unit", "ms"])
+        .finish_with(lines.join("\n"))
+        .assert_code(0);
+    let export = format!("{url}/api/v1/export?match={measurement}_fuel");
+    let mut exported = String::new();
+    tapline_testkit::wait_until(PATIENCE, "they can be read", || {
+        exported = Run::new("curl")
+            .args(["-fsS", &export])
+            .finish()
+            .text()
+            .to_owned();
+        !exported.is_empty()
+    });
+    let series = json_lines(&exported);
+    assert_eq!(series[0]["metric"]["id"], "g 1");
+    // Two in each millisecond.
+    let times: BTreeSet<_> = series[0]["timestamps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|time| time.as_u64().unwrap())
+        .collect();
+    assert_eq!(times.len(), 2, "{exported}");
+    let texts = Run::new("curl")
+        .args([
+            "-fsS",
+            &format!("{url}/api/v1/export?match={measurement}_note"),
+        ])
+        .finish();
+    assert!(!texts.text().contains("a text"), "{}", texts.text());
 }
