@@ -1,12 +1,12 @@
 //! The real InfluxDB of `scripts/brokers`, which tests share, each with a bucket of its own; and one that a test has
 //! for itself, to stop and to start.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::mosquitto::free_address;
 use crate::real::{self, unique};
 use crate::{LIMIT, Run, Running, Signal, TempDir, temp_dir, wait_until};
 
@@ -233,10 +233,8 @@ impl OwnInflux {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port")
-            .port();
+        // One that no connection is given while the database is down.
+        let port = free_address().port();
         let mut own = Self {
             program: Path::new(variable("INFLUXD")).to_owned(),
             data: temp_dir(),
