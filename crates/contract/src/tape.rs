@@ -11,6 +11,8 @@ mod same;
 use serde_json::Value;
 use tapline_pipe::json::JsonError;
 
+use crate::budget::Steps;
+
 pub(crate) use node::{Document, TapeJson};
 
 /// One value or member name. A container is followed by its contents, a member's name by its value.
@@ -66,6 +68,7 @@ impl Tape {
         Ok(Document {
             text,
             entries: &self.entries,
+            steps: Steps::default(),
         })
     }
 }

@@ -107,7 +107,7 @@ impl Validator {
         let document = self.tape.fill(record).map_err(Invalid::NotJson)?;
         let root = document.root();
         let full = self.compiled.full();
-        match budget::within(verdict(record), || full.is_valid(root)) {
+        match budget::within(verdict(record), &document.steps, || full.is_valid(root)) {
             Ok(true) => Ok(()),
             Ok(false) => collect(&self.compiled, &document),
             Err(Exhausted) => Err(Invalid::Violations(Violations::undecided())),
@@ -119,7 +119,9 @@ impl Validator {
         let full = self.compiled.full();
         let document = self.tape.fill(record);
         document.is_ok_and(|document| {
-            budget::within(verdict(record), || full.is_valid(document.root())) == Ok(true)
+            budget::within(verdict(record), &document.steps, || {
+                full.is_valid(document.root())
+            }) == Ok(true)
         })
     }
 
@@ -131,8 +133,10 @@ impl Validator {
             return Mistyped::default();
         };
         let budget = listing(&document, self.compiled.full_error());
-        budget::within(budget, || Mistyped::of(full.iter_errors(document.root())))
-            .unwrap_or_default()
+        budget::within(budget, &document.steps, || {
+            Mistyped::of(full.iter_errors(document.root()))
+        })
+        .unwrap_or_default()
     }
 }
 
@@ -160,22 +164,26 @@ fn listing(document: &Document, error: u64) -> Budget {
 fn collect(compiled: &Compiled, document: &Document) -> Result<(), Invalid> {
     let text = document.text();
     let full = compiled.full();
-    let collected = budget::within(listing(document, compiled.full_error()), || {
-        Violations::of(full.iter_errors(document.root()), text)
-    });
+    let collected = budget::within(
+        listing(document, compiled.full_error()),
+        &document.steps,
+        || Violations::of(full.iter_errors(document.root()), text),
+    );
     let collected = collected.or_else(|Exhausted| {
         let (lean, error) = compiled.lean();
         let budget = Budget {
             error: listing(document, error).error,
             ..verdict(text.as_bytes())
         };
-        budget::within(budget, || {
+        budget::within(budget, &document.steps, || {
             Violations::of(lean.iter_errors(document.root()), text)
         })
         .or_else(|Exhausted| {
-            budget::within(budget, || match lean.validate(document.root()) {
-                Ok(()) => None,
-                Err(error) => Some(Violations::first_of(&error, text)),
+            budget::within(budget, &document.steps, || {
+                match lean.validate(document.root()) {
+                    Ok(()) => None,
+                    Err(error) => Some(Violations::first_of(&error, text)),
+                }
             })
         })
     });

@@ -9,13 +9,15 @@ use serde_json::{Map, Value};
 use tapline_pipe::json::string::unescape;
 
 use super::{Entry, same};
-use crate::budget;
+use crate::budget::{self, Steps};
 
 /// A filled tape and the text under it.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     pub(super) text: &'a str,
     pub(super) entries: &'a [Entry],
+    /// Steps that are left. Here and not in the thread's account: each look takes from it.
+    pub(crate) steps: Steps,
 }
 
 impl<'a> Document<'a> {
@@ -84,7 +86,7 @@ impl<'a> Document<'a> {
             } => {
                 let contents = &self.text[start as usize..end as usize];
                 Some(if escaped {
-                    unescape(contents) == name
+                    unescaped(contents) == name
                 } else {
                     contents == name
                 })
@@ -104,7 +106,7 @@ impl<'a> Document<'a> {
             } => {
                 let contents = &self.text[start as usize..end as usize];
                 Some(if escaped {
-                    unescape(contents)
+                    unescaped(contents)
                 } else {
                     Cow::Borrowed(contents)
                 })
@@ -146,11 +148,14 @@ impl Json for TapeJson {
             end: u32::try_from(string.len()).expect("a name is part of a record below 4 GiB"),
             escaped: false,
         });
-        f(Document {
+        let name = Document {
             text: string,
             entries: std::slice::from_ref(entry),
-        }
-        .root())
+            steps: budget::names(),
+        };
+        let made = f(name.root());
+        budget::keep_names(&name.steps);
+        made
     }
 }
 
@@ -169,8 +174,13 @@ impl<'a> Node<'a> {
     /// The entry, charged: one look of the validator at the value.
     #[inline]
     fn look(&self) -> Entry {
-        budget::charge(1);
+        self.charge(1);
         self.entry()
+    }
+
+    #[inline]
+    fn charge(&self, steps: u64) {
+        self.document.steps.charge(steps);
     }
 
     /// Charges what an error about this value takes at most: it may list the names of all its members, or all its
@@ -182,11 +192,11 @@ impl<'a> Node<'a> {
         };
         budget::charge_error(match self.entry() {
             Entry::Array { len, .. } => {
-                budget::charge(u64::from(len));
+                self.charge(u64::from(len));
                 Elements::of(self, len).map(|item| 32 + text(item)).sum()
             }
             Entry::Object { len, .. } => {
-                budget::charge(u64::from(len));
+                self.charge(u64::from(len));
                 Members::of(self, len)
                     .map(|(name, _)| 56 + name.len() as u64)
                     .sum()
@@ -256,7 +266,7 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
         } = self.look()
         {
             // Who asks for a string goes through it.
-            budget::charge(u64::from(end - start) >> if escaped { 3 } else { 5 });
+            self.charge(u64::from(end - start) >> if escaped { 3 } else { 5 });
         }
         self.document.string(self.index)
     }
@@ -333,7 +343,7 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
-        budget::charge(1);
+        self.charge(1);
         // The tape's address is the document's own while it is checked, the index the node's.
         Some(NodeIdentity::tagged(
             self.document.entries.as_ptr().addr(),
@@ -365,7 +375,7 @@ impl<'a> Object<'a, TapeJson> for Container<'a> {
     }
 
     fn get(&self, key: &Box<str>) -> Option<Node<'a>> {
-        budget::charge(u64::from(self.len) / 2);
+        self.node.charge(u64::from(self.len) / 2);
         let document = self.node.document;
         let mut name = self.node.index + 1;
         let mut left = self.len;
@@ -382,7 +392,7 @@ impl<'a> Object<'a, TapeJson> for Container<'a> {
     }
 
     fn members(&self) -> Members<'a> {
-        budget::charge(u64::from(self.len) / 2);
+        self.node.charge(u64::from(self.len) / 2);
         Members::of(self.node, self.len)
     }
 }
@@ -396,7 +406,7 @@ impl<'a> Array<'a, TapeJson> for Container<'a> {
     }
 
     fn elements(&self) -> Elements<'a> {
-        budget::charge(u64::from(self.len) / 2);
+        self.node.charge(u64::from(self.len) / 2);
         Elements::of(self.node, self.len)
     }
 
@@ -428,14 +438,37 @@ impl<'a> Iterator for Members<'a> {
         self.left = self.left.checked_sub(1)?;
         let document = self.at.document;
         loop {
-            let value = self.at.at(self.at.index + 1);
-            let name = document.string(self.at.index);
-            self.at = value.at(document.after(value.index));
-            if let Some(name) = name {
-                return Some((name, value));
+            // One check of the bounds for both.
+            let at = self.at.index as usize;
+            let &[name, value] = document.entries.get(at..at + 2)?.as_array()?;
+            let node = self.at.at(self.at.index + 1);
+            self.at.index = match value {
+                Entry::Array { next, .. } | Entry::Object { next, .. } => next,
+                _ => node.index + 1,
+            };
+            if let Entry::String {
+                start,
+                end,
+                escaped,
+            } = name
+            {
+                let contents = &document.text[start as usize..end as usize];
+                let name = if escaped {
+                    unescaped(contents)
+                } else {
+                    Cow::Borrowed(contents)
+                };
+                return Some((name, node));
             }
         }
     }
+}
+
+/// Out of the way of what is common.
+#[cold]
+#[inline(never)]
+fn unescaped(contents: &str) -> Cow<'_, str> {
+    unescape(contents)
 }
 
 /// The elements of an array, in order.

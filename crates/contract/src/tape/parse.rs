@@ -86,11 +86,17 @@ impl Parser<'_, '_> {
         let opened = self.open();
         let first_name = self.names.len();
         let mut len = 0;
+        // Whether two names may be the same. Bits of a hash, so that nearly no object has to be compared pair by pair.
+        let mut seen = 0;
+        let mut doubtful = false;
         let mut escaped = false;
         let mut more = self.lexer.enter(depth, b'}')?;
         while more {
             let name = self.lexer.name()?;
             escaped |= name.escaped;
+            let bit = self.bit(name);
+            doubtful |= seen & bit != 0;
+            seen |= bit;
             self.names.push(Name {
                 index: offset(self.entries.len()),
                 start: offset(name.start),
@@ -102,11 +108,22 @@ impl Parser<'_, '_> {
             len += 1;
             more = self.lexer.more(b'}')?;
         }
-        len -= self.shadow_repeated(first_name, escaped);
+        if doubtful || escaped {
+            len -= self.shadow_repeated(first_name, escaped);
+        }
         self.names.truncate(first_name);
         let next = offset(self.entries.len());
         self.entries[opened] = Entry::Object { len, next };
         Ok(())
+    }
+
+    /// One of 64 bits, the same for names that are the same, unless they are escaped.
+    #[inline]
+    fn bit(&self, name: Quoted) -> u64 {
+        // An empty name has quotes at both places.
+        let (first, last) = (self.lexer.byte(name.start), self.lexer.byte(name.end - 1));
+        let key = (name.end - name.start) as u64 ^ u64::from(first) << 8 ^ u64::from(last) << 16;
+        1 << (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
     }
 
     /// Makes room for the entry that is to describe a container; its index.
@@ -132,6 +149,7 @@ impl Parser<'_, '_> {
     }
 
     /// Of each name that the object has more than once, hides all members but the last; how many.
+    #[inline(never)]
     fn shadow_repeated(&mut self, first_name: usize, escaped: bool) -> u32 {
         let lexer = &self.lexer;
         let names = &mut self.names[first_name..];

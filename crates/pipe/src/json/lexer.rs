@@ -14,6 +14,19 @@ pub struct Lexer<'a> {
     max_depth: u32,
 }
 
+/// The bytes of a string that don't stand for themselves.
+const STOPS: [bool; 256] = {
+    let mut stops = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        stops[control] = true;
+        control += 1;
+    }
+    stops[b'"' as usize] = true;
+    stops[b'\\' as usize] = true;
+    stops
+};
+
 /// A string of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quoted {
@@ -54,6 +67,13 @@ impl<'a> Lexer<'a> {
     #[must_use]
     pub fn slice(&self, start: usize, end: usize) -> &'a str {
         &self.text[start..end]
+    }
+
+    /// The byte at this place of the text.
+    #[inline]
+    #[must_use]
+    pub fn byte(&self, at: usize) -> u8 {
+        self.text.as_bytes()[at]
     }
 
     /// The next byte; `None` at the end.
@@ -128,15 +148,21 @@ impl<'a> Lexer<'a> {
         self.at += 1;
         let start = self.at;
         let mut escaped = false;
+        let bytes = self.text.as_bytes();
         loop {
-            match self.peek().ok_or(Wrong::End)? {
+            let rest = &bytes[self.at..];
+            let Some(plain) = rest.iter().position(|byte| STOPS[usize::from(*byte)]) else {
+                self.at = bytes.len();
+                return Err(Wrong::End);
+            };
+            self.at += plain;
+            match rest[plain] {
                 b'"' => break,
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
                 }
-                0..=0x1f => return Err(Wrong::Control),
-                _ => self.at += 1,
+                _ => return Err(Wrong::Control),
             }
         }
         let end = self.at;
