@@ -125,7 +125,7 @@ pub(crate) struct Args {
     pub(crate) batch_bytes: usize,
 
     /// How long the first point of a batch waits for others
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "100ms", help_heading = "Delivery")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "20ms", help_heading = "Delivery")]
     pub(crate) linger: Duration,
 
     /// Batches that may be under way at a time; points of one series stay in their order
