@@ -5,8 +5,8 @@
 # - One topic of 12 partitions, read from its beginning by a consumer group that is new for each run; one database, with a
 #   new bucket for each run, at rest before it (compaction goes on after a run).
 # - Both make the same of a reading: generatorID a tag, whole numbers integers, batches of 5,000 points, gzip. Telegraf
-#   has the JSON parser, buffers and writes at a time that made it fastest here; its defaults let 1,000 messages be
-#   under way, which is a batch in a second.
+#   has two writes at a time and buffers that hold many batches; its defaults let 1,000 messages be under way, which is
+#   a batch in a second.
 # - A run ends when the database has counted all points as written; topic-tap then ends by itself (--count), and
 #   Telegraf, which doesn't, is ended, which is in neither's time.
 # - The count is storage_writer_ok_points of the database's own metrics, asked for every 0.1 s, for both.
