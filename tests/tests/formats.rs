@@ -1,6 +1,7 @@
 //! What the tools write conforms to the schemas that describe it.
 
 use e2e::{consumed, readings};
+use tapline_testkit::http::{ScriptedHttp, status};
 use tapline_testkit::{DevBrokers, Run, temp_dir};
 
 fn schema(name: &str) -> String {
@@ -144,14 +145,22 @@ fn rejects_and_summaries_of_every_tool_conform() {
 }
 
 #[test]
-fn reports_of_both_publishers_conform() {
+fn reports_of_all_publishers_conform() {
     let brokers = DevBrokers::start_with(&["--topic", "r:1"]);
     let folder = temp_dir();
     let (kafka, mqtt) = (brokers.kafka_topic("r"), brokers.mqtt_topic("r/{id}"));
-    for (tool, address) in [("kafka-produce", &kafka), ("mqtt-pub", &mqtt)] {
+    let database = ScriptedHttp::answering(|_| status(204));
+    let influx = format!("{}/b", database.address.replace("http://", "influx://"));
+    for (tool, address, more) in [
+        ("kafka-produce", &kafka, &[][..]),
+        ("mqtt-pub", &mqtt, &[]),
+        ("influx-write", &influx, &["--measurement", "m"]),
+    ] {
         let report = folder.path().join(tool);
         let report = report.to_str().expect("a path of ours is text");
-        let publish = Run::tool(tool).args([address, "-J", "--report", report]);
+        let publish = Run::tool(tool)
+            .args([address, "-J", "--report", report])
+            .args(more);
         let input = concat!(
             r#"{"key":"k","value":{"id":1}}"#,
             "\n",
