@@ -123,3 +123,28 @@ fn a_large_record_takes_its_tape_and_little_more() {
         peak / MIB
     );
 }
+
+#[test]
+fn a_schema_that_applies_itself_in_too_many_ways_is_a_usage_error() {
+    let folder = temp_dir();
+    let file = folder.path().join("s.json");
+    let mut schemas = Map::new();
+    for number in 0..40 {
+        let next = json!({"$ref": format!("#/$defs/n{}", number + 1)});
+        schemas.insert(format!("n{number}"), json!({"allOf": [next, next]}));
+    }
+    schemas.insert("n40".to_owned(), json!(true));
+    let schema = json!({"$ref": "#/$defs/n0", "$defs": schemas});
+    fs::write(&file, schema.to_string()).unwrap();
+    let tool = Run::new(env!("CARGO_BIN_EXE_schema-check"))
+        .arg("--schema")
+        .arg(&file)
+        .start();
+    let finished = tool.wait();
+    finished.assert_code(2);
+    assert!(
+        finished.stderr.contains("in more than 100000 ways"),
+        "{}",
+        finished.stderr
+    );
+}
