@@ -43,9 +43,18 @@ fn bad_rows_are_told_with_their_line_and_leave_their_neighbours_alone() {
     assert_eq!(out, "{\"t\":1,\"v\":2}\n{\"t\":8,\"v\":9}\n");
     assert_eq!(code, Some(1));
     let lines: Vec<_> = stderr.lines().collect();
-    assert_eq!(lines[0], "gen-sim: data.csv:3: 1 cells under a header of 2");
-    assert_eq!(lines[1], "gen-sim: data.csv:4: 3 cells under a header of 2");
-    assert_eq!(lines[2], "gen-sim: data.csv:6: the cell \"t\" is not UTF-8");
+    assert_eq!(
+        lines[0],
+        "gen-sim: warning: data.csv:3: 1 cells under a header of 2"
+    );
+    assert_eq!(
+        lines[1],
+        "gen-sim: warning: data.csv:4: 3 cells under a header of 2"
+    );
+    assert_eq!(
+        lines[2],
+        "gen-sim: warning: data.csv:6: the cell \"t\" is not UTF-8"
+    );
     let summary: serde_json::Value = serde_json::from_str(lines[3]).unwrap();
     assert_eq!(summary["read"], 5);
     assert_eq!(summary["delivered"], 2);
@@ -60,7 +69,10 @@ fn bad_lines_are_told_with_their_line_and_leave_their_neighbours_alone() {
     assert_eq!((out.as_str(), code), ("{\"a\":1}\n{\"a\":2}\n", Some(1)));
     for (at, line) in stderr.lines().take(3).enumerate() {
         assert!(
-            line.starts_with(&format!("gen-sim: data.jsonl:{}: not JSON: ", at + 2)),
+            line.starts_with(&format!(
+                "gen-sim: warning: data.jsonl:{}: not JSON: ",
+                at + 2
+            )),
             "{line}"
         );
     }

@@ -144,7 +144,7 @@ fn without_a_file_the_first_rejects_are_told_and_the_rest_counted() {
     let (code, stdout, stderr) = parts(&output);
     assert_eq!((code, stdout), (1, ""));
     assert!(
-        stderr.starts_with("schema-check: line 1: 1 is not of type \"object\"\n"),
+        stderr.starts_with("schema-check: warning: line 1: 1 is not of type \"object\"\n"),
         "{stderr}"
     );
     assert!(stderr.contains("3 more were rejected"), "{stderr}");
