@@ -213,6 +213,8 @@ fn what_can_not_be_a_point_is_rejected_alone() {
         "id",
         "--rejects",
         "r",
+        "--inflight",
+        "1",
     ])
     .current_dir(folder.path())
     .finish_with(input);
