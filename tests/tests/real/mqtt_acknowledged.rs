@@ -78,9 +78,7 @@ fn a_drain_that_is_over_acknowledges_what_was_taken_of_a_kept_session() {
     let length = record(0).len();
     let mut taken = vec![0; 50 * length + 7];
     reader.read_exact(&mut taken).expect("they come");
-    wait_until(PATIENCE, "what was taken is acknowledged", || {
-        acknowledged(&broker) == 50
-    });
+    // The tap looks at the latest when its drain is over: until then a part of a page tells it nothing.
     tapping.signal(Signal::TERM);
     let ran = tapping.wait();
     ran.assert_code(143);
