@@ -28,9 +28,9 @@ pub struct RegistryArgs {
     /// Schema registry (Confluent API), as http://HOST:PORT or https://HOST:PORT [default: none]
     ///
     /// Several, separated by commas or repeated, are replicas of one and tried in turn; a call may take 10 s
-    /// with all its attempts. User and password are no part of it: they belong into the variable
-    /// SCHEMA_REGISTRY_AUTH (user:password) or into --registry-auth-file, a token into SCHEMA_REGISTRY_TOKEN
-    /// or into --registry-token-file.
+    /// with all its attempts. Put user and password in the variable SCHEMA_REGISTRY_AUTH
+    /// (user:password) or in --registry-auth-file, and a token in SCHEMA_REGISTRY_TOKEN or in
+    /// --registry-token-file, not in the address.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub registry: Vec<String>,
 

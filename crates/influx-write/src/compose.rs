@@ -99,7 +99,7 @@ impl Composer {
         tags.chain([&self.measurement])
     }
 
-    /// Makes the point, but for its time; `value_of_tag` is told of each tag's value.
+    /// Makes the point, but for its time; `value_of_tag` is called with each tag's value.
     ///
     /// # Errors
     ///

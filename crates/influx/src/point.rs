@@ -197,7 +197,7 @@ pub fn check_tag_name(name: &str) -> Result<(), Unfit> {
 /// [`Unfit`].
 pub fn check_field_name(name: &str) -> Result<(), Unfit> {
     check(FIELD_NAME, name)?;
-    // White space before the fields is passed over.
+    // The database skips white space before the fields.
     check_begin(FIELD_NAME, name, &[('\t', "a tab"), ('\0', "a NUL")])?;
     reserved("field", name, &["time"])
 }

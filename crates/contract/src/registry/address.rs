@@ -42,7 +42,7 @@ impl FromStr for Address {
         };
         if text.contains('@') {
             return Err(RegistryError::Settings(
-                "schema registry address: it has a user or a password in it; they belong into \
+                "schema registry address: it contains a user or a password; put them in \
                  SCHEMA_REGISTRY_AUTH (user:password) or --registry-auth-file"
                     .to_owned(),
             ));

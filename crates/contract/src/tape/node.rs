@@ -234,7 +234,7 @@ impl<'a> Node<'a> {
                     .map(|(name, member)| (name.into_owned(), member.value()))
                     .collect::<Map<_, _>>(),
             ),
-            Entry::Shadowed => unreachable!("members that are shadowed are passed over"),
+            Entry::Shadowed => unreachable!("shadowed members are skipped"),
         }
     }
 }
@@ -299,7 +299,7 @@ impl<'a> json::Node<'a, TapeJson> for Node<'a> {
             Entry::String { .. } => JsonType::String,
             Entry::Array { .. } => JsonType::Array,
             Entry::Object { .. } => JsonType::Object,
-            Entry::Shadowed => unreachable!("members that are shadowed are passed over"),
+            Entry::Shadowed => unreachable!("shadowed members are skipped"),
         }
     }
 

@@ -54,7 +54,7 @@ Exit codes: 0 all written; 1 some records were rejected; 2 it could not run, or 
 pub(crate) struct Args {
     /// Where to: influx://HOST[:8086]/BUCKET, or influxs:// for TLS
     ///
-    /// The token is no part of an address: it belongs into INFLUX_TOKEN or into the file of --token-file.
+    /// Put the token in INFLUX_TOKEN or in the file of --token-file, not in the address.
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: String,
 
