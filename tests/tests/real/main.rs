@@ -6,8 +6,9 @@
 //! has one of its own.
 
 mod devices;
-mod influx;
 mod influx_faults;
+mod influx_points;
+mod influx_settings;
 mod kafka_ends;
 mod kafka_faults;
 mod kafka_groups;
