@@ -34,7 +34,7 @@ pub struct RegistryArgs {
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub registry: Vec<String>,
 
-    /// Authorities to trust for https, as a PEM file [default: Mozilla's]
+    /// Authorities to trust for https, as a PEM file [default: the system's]
     #[arg(long, value_name = "FILE", requires = "registry")]
     pub registry_ca_file: Option<PathBuf>,
 

@@ -50,7 +50,7 @@ pub struct Settings {
     pub addresses: Vec<Address>,
     /// Sent to each address with each request (HTTP basic authentication).
     pub credentials: Option<Credentials>,
-    /// PEM file of the authorities to trust in place of Mozilla's.
+    /// PEM file of the authorities to trust in place of the system's.
     pub ca_file: Option<PathBuf>,
     /// PEM files of this client's certificate and its private key, for mutual TLS.
     pub client_files: Option<(PathBuf, PathBuf)>,

@@ -36,7 +36,7 @@ pub enum TlsError {
         error: io::Error,
     },
     /// A file has nothing of the kind in it.
-    #[error("{}: no {what} in PEM form", path.display())]
+    #[error("{}: no {what} in it (PEM)", path.display())]
     Empty {
         /// The file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum TlsError {
 
 /// An agent that keeps our rules: it follows no redirect, because credentials stay with the address that they were
 /// given for; it uses no proxy, because brokers, which no HTTP proxy leads to, are beside these services; and a status
-/// is an answer, not an error. Without `tls` no file is read, and only plain HTTP is spoken.
+/// is an answer, not an error. Without `tls`, for plain HTTP, no file is read.
 ///
 /// # Errors
 ///
@@ -56,7 +56,6 @@ pub fn agent(tls: Option<&Tls>) -> Result<Agent, TlsError> {
     let tls = tls.map(tls_config).transpose()?;
     Ok(Agent::config_builder()
         .http_status_as_error(false)
-        .https_only(tls.is_some())
         .tls_config(tls.unwrap_or_default())
         .proxy(None)
         .max_redirects(0)

@@ -21,6 +21,13 @@ impl Address {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is reached over TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.0
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.scheme_str() == Some("https"))
+    }
 }
 
 impl fmt::Display for Address {

@@ -1,19 +1,18 @@
 //! One request to the registry, on each address in turn and again until it is answered or its time
 //! is up, and what the answer means.
 
-use std::fs;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tapline_http::{Tls, agent};
 use ureq::http::{Response, StatusCode};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::Settings;
+use super::address::Address;
 use super::error::RegistryError;
 use crate::excerpt::excerpt;
 
@@ -61,28 +60,14 @@ impl Http {
                 "schema registry: no address was given".to_owned(),
             ));
         }
-        let roots = match &settings.ca_file {
-            Some(path) => RootCerts::from(certificates(path)?),
-            None => RootCerts::WebPki,
+        let tls = Tls {
+            ca_file: settings.ca_file.clone(),
+            client_files: settings.client_files.clone(),
         };
-        let client = match &settings.client_files {
-            Some((certificate, key)) => Some(ClientCert::new_with_certs(
-                &certificates(certificate)?,
-                private_key(key)?,
-            )),
-            None => None,
-        };
-        let tls = TlsConfig::builder().root_certs(roots).client_cert(client);
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .tls_config(tls.build())
-            // A registry is next to its brokers, which no HTTP proxy leads to either.
-            .proxy(None)
-            // Credentials stay with the address that they were given for.
-            .max_redirects(0)
-            .user_agent(concat!("tapline/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
+        // Files that were given are looked at in any case.
+        let is_tls = tls != Tls::default() || settings.addresses.iter().any(Address::is_tls);
+        let agent = agent(is_tls.then_some(&tls))
+            .map_err(|error| RegistryError::Settings(error.to_string()))?;
         Ok(Http {
             agent,
             settings,
@@ -344,28 +329,4 @@ fn described(answer: &Response<Body>, body: &[u8]) -> String {
     }
     let start = String::from_utf8_lossy(&body[..body.len().min(400)]);
     format!("{kind}, {:?}", excerpt(start.trim(), 80))
-}
-
-/// Reads the private key of a PEM file.
-fn private_key(path: &Path) -> Result<PrivateKey<'static>, RegistryError> {
-    let wrong = |reason: String| RegistryError::Settings(format!("{}: {reason}", path.display()));
-    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    PrivateKey::from_pem(&pem).map_err(|_| wrong("no private key in it (PEM)".to_owned()))
-}
-
-/// Reads the certificates of a PEM file.
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
-    let wrong = |reason: String| RegistryError::Settings(format!("{}: {reason}", path.display()));
-    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&pem) {
-        let item = item.map_err(|error| wrong(format!("not a PEM file: {error}")))?;
-        if let PemItem::Certificate(certificate) = item {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(wrong("no certificate in it (PEM)".to_owned()));
-    }
-    Ok(certificates)
 }
