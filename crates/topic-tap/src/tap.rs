@@ -292,30 +292,38 @@ impl Tap {
         Ok(found)
     }
 
-    /// Writes out what is buffered. While stdout takes nothing, the sources are kept alive; after a signal
-    /// that lasts no longer than the drain may.
+    /// Writes out what is buffered. While stdout takes nothing, the sources are kept alive, and what its reader has
+    /// taken is acknowledged; after a signal that lasts no longer than the drain may.
     fn flush(&mut self) -> Result<Option<Left>> {
         let since = Instant::now();
         let mut waited = false;
-        let (sources, deadline) = (&mut self.sources, &mut self.deadline);
-        let flushed = self.sink.output.flush_unless(|| {
-            waited = true;
-            if deadline.passed().is_some() {
-                return Ok(Blocked::GiveUp);
+        loop {
+            let mut is_second = false;
+            let (sources, deadline) = (&mut self.sources, &mut self.deadline);
+            let flushed = self.sink.output.flush_unless(|| {
+                waited = true;
+                if deadline.passed().is_some() || std::mem::replace(&mut is_second, true) {
+                    return Ok(Blocked::GiveUp);
+                }
+                for source in &mut *sources {
+                    source
+                        .keep_alive(since.elapsed())
+                        .map_err(FlushError::Source)?;
+                }
+                Ok(Blocked::Wait)
+            });
+            match flushed {
+                Ok(true) => break,
+                Ok(false) if self.is_over() => return Ok(Some(Left::GivenUp)),
+                // A pipe is writable again only when a page of it is free: what was taken of a page is seen only by
+                // looking.
+                Ok(false) => self.acknowledge()?,
+                Err(FlushError::Output(OutputError::ReaderGone)) => {
+                    return Ok(Some(Left::ReaderGone));
+                }
+                Err(FlushError::Output(error)) => return Err(error.into()),
+                Err(FlushError::Source(error)) => return Err(error),
             }
-            for source in &mut *sources {
-                source
-                    .keep_alive(since.elapsed())
-                    .map_err(FlushError::Source)?;
-            }
-            Ok(Blocked::Wait)
-        });
-        match flushed {
-            Ok(true) => {}
-            Ok(false) => return Ok(Some(Left::GivenUp)),
-            Err(FlushError::Output(OutputError::ReaderGone)) => return Ok(Some(Left::ReaderGone)),
-            Err(FlushError::Output(error)) => return Err(error.into()),
-            Err(FlushError::Source(error)) => return Err(error),
         }
         if waited {
             for source in &mut self.sources {
