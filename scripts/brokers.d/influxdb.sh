@@ -71,22 +71,8 @@ influxdb_prepare() {
     [ -f "$state/influxdb/nginx.conf" ] && return
     mkdir -p "$state/influxdb/temp"
     cat >"$state/influxdb/nginx.conf" <<CONFIGURATION
-# One process, so that killing it kills all of it.
-daemon off;
-master_process off;
-pid $state/influxdb/nginx.pid;
-error_log stderr warn;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $state/influxdb/temp/body;
-    proxy_temp_path $state/influxdb/temp/proxy;
-    fastcgi_temp_path $state/influxdb/temp/fastcgi;
-    uwsgi_temp_path $state/influxdb/temp/uwsgi;
-    scgi_temp_path $state/influxdb/temp/scgi;
+$(nginx_head influxdb)
     client_max_body_size 0;
-    ssl_certificate $certs/server.crt;
-    ssl_certificate_key $certs/server.key;
     proxy_set_header Host \$http_host;
     server {
         listen 127.0.0.1:$influxdb_tls_port ssl;

@@ -35,22 +35,8 @@ registry_prepare() {
     mkdir -p "$state/registry/temp"
     printf '%s:%s\n' "$user" "$(openssl passwd -6 "$password")" >"$state/registry/users"
     cat >"$state/registry/nginx.conf" <<CONFIGURATION
-# One process, so that killing it kills all of it.
-daemon off;
-master_process off;
-pid $state/registry/nginx.pid;
-error_log stderr warn;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $state/registry/temp/body;
-    proxy_temp_path $state/registry/temp/proxy;
-    fastcgi_temp_path $state/registry/temp/fastcgi;
-    uwsgi_temp_path $state/registry/temp/uwsgi;
-    scgi_temp_path $state/registry/temp/scgi;
+$(nginx_head registry)
     client_max_body_size 16m;
-    ssl_certificate $certs/server.crt;
-    ssl_certificate_key $certs/server.key;
     proxy_set_header Authorization "";
     proxy_set_header Host \$http_host;
     # With the right token the password isn't asked for.
