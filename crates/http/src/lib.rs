@@ -90,7 +90,7 @@ pub fn tls_hint(error: &str) -> &'static str {
     } else if error.contains("CertificateRequired") {
         "; it wants a client's certificate and key"
     } else if error.contains("corrupt message") {
-        "; what answers does not speak TLS"
+        "; the server does not speak TLS"
     } else {
         ""
     }

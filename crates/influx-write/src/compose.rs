@@ -45,7 +45,10 @@ impl Composer {
             Some(measurement) => measurement.clone(),
             None if args.publish.envelope => "{$topic}".parse().expect("that is a template"),
             None => {
-                return Err("--measurement is needed: plain lines come from no topic whose name it could have".to_owned());
+                return Err(
+                    "--measurement is required: plain lines have no topic to take it from"
+                        .to_owned(),
+                );
             }
         };
         let templates = args.tags.iter().map(|(_, template)| ("--tag", template));
@@ -73,7 +76,7 @@ impl Composer {
         for (option, twice) in [("--tag", tag_names), ("--field", field_names)] {
             if let Some(name) = twice {
                 return Err(format!(
-                    "{option}: '{name}' is there twice; NAME={name} gives one of them another name"
+                    "{option}: '{name}' is given twice; NAME={name} renames one of them"
                 ));
             }
         }
@@ -135,7 +138,7 @@ impl Composer {
         if point.has_fields() {
             return Ok(());
         }
-        let why = "none of its members can be a field: a point has one at least";
+        let why = "none of its members can be a field, and a point needs at least one";
         Err(Rejection::new(Reason::MissingField, why))
     }
 
@@ -186,7 +189,7 @@ impl Composer {
                     })?;
                     if !added && !std::mem::replace(&mut self.has_told, true) {
                         self.console.warn(format_args!(
-                            "member '{name}' is an object or array, which a field can't hold, so it is left out, as others of the kind are; --field NAME=/{name}/… writes what is in it"
+                            "member '{name}' is an object or array, which a field can't hold; such members are left out; --field NAME=/{name}/… writes what is in it"
                         ));
                     }
                 }

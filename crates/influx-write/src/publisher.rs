@@ -146,14 +146,14 @@ impl Publisher {
                     self.stalled += 1;
                     if self.stalled == 1 {
                         self.console
-                            .warn(format_args!("{}: {why}; trying again", self.address));
+                            .warn(format_args!("{}: {why}; retrying", self.address));
                     }
                 }
                 Event::Resumed(after) => {
                     self.stalled = self.stalled.saturating_sub(1);
                     if self.stalled == 0 {
                         self.console.info(format_args!(
-                            "{}: writes again after {:.1} s",
+                            "{}: writing again after {:.1} s",
                             self.address,
                             after.as_secs_f64()
                         ));

@@ -203,7 +203,7 @@ impl Timing {
     fn arrival(&mut self, envelope: Option<&Envelope<'_>>) -> Result<Moment, Rejection> {
         if !std::mem::replace(&mut self.has_warned, true) {
             self.console.warn(
-                "points have the time at which their record arrived: one that is delivered twice becomes two points; --timestamp-field gives records a time of their own",
+                "points get the time at which their record arrived, so a record that is delivered twice becomes two points; use --timestamp-field if records have a time of their own",
             );
         }
         let arrived = match envelope.and_then(|envelope| envelope.timestamp) {

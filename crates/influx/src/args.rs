@@ -56,7 +56,7 @@ pub struct ConnectArgs {
     )]
     pub key_file: Option<PathBuf>,
 
-    /// How long to wait for the first answer of the database before giving up
+    /// How long to wait for the database's first answer before giving up
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s", help_heading = "Connection")]
     pub connect_timeout: Duration,
 }

@@ -248,7 +248,7 @@ fn failure(error: &ureq::Error) -> Answer {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::HostNotFound => "no such host".to_owned(),
         ureq::Error::ConnectionFailed => "no connection".to_owned(),
-        ureq::Error::Protocol(error) => format!("what answers does not speak HTTP: {error}"),
+        ureq::Error::Protocol(error) => format!("the server does not speak HTTP: {error}"),
         error => error.to_string(),
     };
     Answer::Later { wait: None, why }

@@ -78,7 +78,7 @@ fn over_tls_the_servers_certificate_is_checked() {
         .args(["--measurement", "m", "--connect-timeout", "1s"])
         .finish_with("{\"f\":1}\n");
     ran.assert_code(2)
-        .assert_stderr("what answers does not speak TLS");
+        .assert_stderr("the server does not speak TLS");
 }
 
 /// `topic-tap` of a topic into a bucket.

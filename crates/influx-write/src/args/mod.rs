@@ -22,13 +22,12 @@ use tapline_pipe::units::{parse_duration, parse_size};
 /// Write lines of stdin to InfluxDB, each record one point
 ///
 /// A record is a JSON object: some of its members become tags (--tag), one may be its time (--timestamp-field), and the
-/// other numbers, booleans and texts become fields. It counts as delivered when the database has answered that it
-/// is written. While the database can't be reached, or asks to wait, it is tried again, and stdin is read no further than
-/// the batches hold. What the database calls bad is looked for until it stands alone: it is rejected, and all others
+/// other numbers, booleans and strings become fields. It counts as delivered when the database has confirmed the write.
+/// While the database is unreachable, or asks to wait, batches are retried, and stdin is not read while they are full.
+/// When the database refuses a batch, it is split until the bad record is alone: that one is rejected, and all others
 /// are written.
 ///
-/// InfluxDB keeps one point for a measurement, its tags and a time: another one replaces it, and the answer is the
-/// same. So the time of a point is a function of the record. Without --timestamp-field, and for a record of Kafka in
+/// InfluxDB keeps one point per measurement, tags and time: another one replaces it, with the same answer. So the time of a point is a function of the record. Without --timestamp-field, and for a record of Kafka in
 /// its envelope, it is the record's time with its offset and partition below the millisecond: each record is
 /// one point, however often it is delivered. The options of the time, --tag and --measurement must stay the same
 /// between deliveries.
@@ -70,18 +69,18 @@ pub(crate) struct Args {
     /// Write this field: by its name or JSON Pointer, or as NAME=FIELD; can be repeated [default: every member of the
     /// record that is a number, boolean or text, and neither a tag nor the time]
     ///
-    /// A record need not have all of them, but one. A record that is no object is one field, named value.
+    /// A record needs at least one of them. A value that is not an object becomes the field named value.
     #[arg(long = "field", value_name = "NAME", value_parser = parse_field, help_heading = "Points")]
     pub(crate) fields: Vec<(String, Field)>,
 
     /// Write whole numbers as floats, too [default: as integers]
     ///
-    /// The database keeps the type that a field had first. For a device that sends 21.5, and then 21 for 21.0.
+    /// A field keeps the type of its first value. Use this for devices that send 21.5 and then 21.
     #[arg(long, help_heading = "Points")]
     pub(crate) float: bool,
 
-    /// Stop when there are more series (measurement and tags) than this in a run: a tag that has a new value in each
-    /// record fills the memory of the database
+    /// Stop when a run has more series (measurement and tags) than this: a tag with a new value in every record
+    /// fills the database's memory
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Points")]
     pub(crate) max_series: u64,
 
@@ -90,7 +89,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD", help_heading = "Time")]
     pub(crate) timestamp_field: Option<Field>,
 
-    /// What the field of --timestamp-field counts
+    /// Unit of --timestamp-field
     #[arg(
         long,
         value_enum,
@@ -101,26 +100,26 @@ pub(crate) struct Args {
     )]
     pub(crate) timestamp_unit: TimeUnit,
 
-    /// Put offset and partition below the unit of the field's time, which is s or ms, so that each record of Kafka is
-    /// one point
+    /// Add offset and partition below the unit of the field's time (s or ms), so that each Kafka record is one
+    /// point
     #[arg(long, requires = "timestamp_field", help_heading = "Time")]
     pub(crate) unique_time: bool,
 
-    /// Partitions that the topic may ever have, for a time with offset and partition in it
+    /// Most partitions that the topic will ever have, for times that include offset and partition
     ///
     /// A millisecond has room for 1,000,000/N offsets of each partition: 15,625 for 64.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Time")]
     pub(crate) partitions: u16,
 
-    /// What the times of points count: ns, us, ms or s
+    /// Unit of the points' times: ns, us, ms or s
     #[arg(long, value_name = "UNIT", default_value_t, help_heading = "Time")]
     pub(crate) precision: Precision,
 
-    /// Points of a batch at most
+    /// Maximum points in a batch
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Delivery")]
     pub(crate) batch_size: u32,
 
-    /// Bytes of a batch at most, before it is compressed; a longer line is a batch by itself
+    /// Maximum bytes in a batch, before compression; a longer line is a batch of its own
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1MiB", help_heading = "Delivery")]
     pub(crate) batch_bytes: usize,
 
@@ -128,7 +127,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "20ms", help_heading = "Delivery")]
     pub(crate) linger: Duration,
 
-    /// Batches that may be under way at a time; points of one series stay in their order
+    /// Batches in flight at a time; points of one series stay in order
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = "Delivery")]
     pub(crate) inflight: u16,
 

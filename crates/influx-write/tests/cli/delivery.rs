@@ -167,7 +167,7 @@ fn a_signal_ends_a_run_whose_database_asks_to_wait() {
     ])
     .start();
     running.write("{\"f\":1}\n{\"f\":2}\n");
-    running.wait_for_stderr("it answers 503 (full); trying again");
+    running.wait_for_stderr("it answers 503 (full); retrying");
     running.signal(Signal::TERM);
     let finished = running.wait();
     finished
@@ -194,8 +194,8 @@ fn a_database_that_comes_back_gets_what_waits_for_it() {
     });
     let mut running = tool(&[&bucket(&server), "--measurement", "m"]).start();
     running.write("{\"f\":1}\n");
-    running.wait_for_stderr("trying again");
-    running.wait_for_stderr("writes again after");
+    running.wait_for_stderr("retrying");
+    running.wait_for_stderr("writing again after");
     wait_until(LIMIT, "it is written", || points(&server).len() == 3);
     running.close_stdin();
     running

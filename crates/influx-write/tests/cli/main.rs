@@ -92,7 +92,7 @@ fn wrong_arguments_are_refused_with_2() {
         ),
         (
             &["influx://db/b"],
-            "--measurement is needed: plain lines come from no topic",
+            "--measurement is required: plain lines have no topic",
         ),
         (
             &["influx://db/b", "--measurement", "{$topic}"],
@@ -116,7 +116,7 @@ fn wrong_arguments_are_refused_with_2() {
                 "--tag",
                 "/b/a",
             ],
-            "--tag: 'a' is there twice",
+            "--tag: 'a' is given twice",
         ),
         (
             &["influx://db/b", "--measurement", "m", "--field", "time"],

@@ -120,7 +120,7 @@ fn times_of_arrival_rise_and_are_warned_of() {
     let finished = tool(&[&bucket(&server), "-J"]).finish_with(input);
     finished
         .assert_code(0)
-        .assert_stderr("warning: points have the time at which their record arrived");
+        .assert_stderr("warning: points get the time at which their record arrived");
     assert_eq!(
         finished.stderr.matches("warning").count(),
         1,
